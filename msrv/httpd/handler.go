@@ -9,6 +9,7 @@ package httpd
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -26,9 +27,12 @@ import (
 // MaxLoggedPath is how many bytes of a request's path the access log shows.
 const MaxLoggedPath = 256
 
-// Looker finds whose metadata a caller may read; nil for nobody's. *store.Store is one.
+// Looker finds whose metadata a caller may read. *store.Store is one.
 type Looker interface {
+	// Lookup returns nil for nobody's.
 	Lookup(store.Key) *store.Entry
+	// Changed returns a channel that is closed once Lookup may answer otherwise than it does now.
+	Changed() <-chan struct{}
 }
 
 // Handler answers the requests of one network. Who is asking is the network and the address that the
@@ -42,7 +46,9 @@ type Looker interface {
 type Handler struct {
 	Network string
 	Store   Looker
-	Log     logrus.FieldLogger
+	// Grace is how long a caller that is not known yet is kept waiting (see NewcomerGrace); 0: not at all.
+	Grace time.Duration
+	Log   logrus.FieldLogger
 }
 
 // ServeHTTP answers one request and writes one line to the access log.
@@ -71,7 +77,7 @@ func (h *Handler) answer(w *recorder, r *http.Request) error {
 	if err != nil {
 		return fmt.Errorf("read caller's address %q: %w", r.RemoteAddr, err)
 	}
-	entry := h.Store.Lookup(store.Key{Network: h.Network, Address: caller.Addr().Unmap().WithZone("")})
+	entry := h.find(r.Context(), store.Key{Network: h.Network, Address: caller.Addr().Unmap().WithZone("")})
 	if entry == nil || entry.HTTP == nil {
 		return errNotFound
 	}
@@ -84,6 +90,22 @@ func (h *Handler) answer(w *recorder, r *http.Request) error {
 		return errMethod
 	}
 	return deliver(w, r, node.Document())
+}
+
+// find looks the caller up, and waits a little for one that is not known yet.
+func (h *Handler) find(ctx context.Context, k store.Key) *store.Entry {
+	ctx, cancel := context.WithTimeout(ctx, h.Grace)
+	defer cancel()
+	for {
+		changed := h.Store.Changed()
+		if e := h.Store.Lookup(k); e != nil || ctx.Err() != nil {
+			return e
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+		}
+	}
 }
 
 // deliver writes one document.

@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/sirupsen/logrus"
 	logtest "github.com/sirupsen/logrus/hooks/test"
@@ -38,7 +40,7 @@ func tree() *document.Node {
 
 func newHandler(t testing.TB) (*httpd.Handler, *logtest.Hook) {
 	t.Helper()
-	var s store.Store
+	s := store.New()
 	s.Put(&store.Entry{
 		Instance: &instance.Instance{UUID: "u-1", Name: "one"},
 		HTTP:     tree(),
@@ -52,7 +54,7 @@ func newHandler(t testing.TB) (*httpd.Handler, *logtest.Hook) {
 		Keys:     []store.Key{{Network: "blue", Address: netip.MustParseAddr("10.0.0.6")}},
 	})
 	log, hook := logtest.NewNullLogger()
-	return &httpd.Handler{Network: "blue", Store: &s, Log: log}, hook
+	return &httpd.Handler{Network: "blue", Store: s, Log: log}, hook
 }
 
 func TestHandler(t *testing.T) {
@@ -143,6 +145,45 @@ func TestHandler(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A guest may be quicker than the news of it.
+func TestNewcomerIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := store.New()
+		log, _ := logtest.NewNullLogger()
+		h := &httpd.Handler{Network: "blue", Store: s, Grace: time.Second, Log: log}
+		ask := func() *httptest.ResponseRecorder {
+			r := httptest.NewRequest(http.MethodGet, "/latest/user-data", nil)
+			r.RemoteAddr = "10.0.0.5:4711"
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			return w
+		}
+		start := time.Now()
+		if got := ask().Code; got != http.StatusNotFound || time.Since(start) != time.Second {
+			t.Errorf("unknown caller: %d after %v, want 404 after the grace", got, time.Since(start))
+		}
+		answer := make(chan *httptest.ResponseRecorder)
+		start = time.Now()
+		go func() { answer <- ask() }()
+		time.AfterFunc(300*time.Millisecond, func() {
+			s.Put(&store.Entry{
+				Instance: &instance.Instance{UUID: "other"}, HTTP: tree(),
+				Keys: []store.Key{{Network: "blue", Address: netip.MustParseAddr("10.0.0.9")}},
+			})
+		})
+		time.AfterFunc(600*time.Millisecond, func() {
+			s.Put(&store.Entry{
+				Instance: &instance.Instance{UUID: "u-1"}, HTTP: tree(),
+				Keys: []store.Key{{Network: "blue", Address: netip.MustParseAddr("10.0.0.5")}},
+			})
+		})
+		if w := <-answer; w.Code != http.StatusOK || w.Body.String() != secret || time.Since(start) != 600*time.Millisecond {
+			t.Errorf("newcomer: %d %q after %v", w.Code, w.Body, time.Since(start))
+		}
+	})
 }
 
 // One line per request; a broken document is an error with its reason; content is never logged.

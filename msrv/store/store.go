@@ -34,7 +34,7 @@ type Entry struct {
 	Keys []Key
 }
 
-// Store is the snapshot and those who change it. The zero Store is empty and ready.
+// Store is the snapshot and those who change it. Make one with New.
 type Store struct {
 	mu      sync.Mutex // held by writers only
 	entries map[string]*Entry
@@ -44,7 +44,17 @@ type Store struct {
 
 // snapshot maps network → address → entry. The inner maps are shared between snapshots and replaced,
 // never altered: a change costs as much as the networks it touches are large.
-type snapshot map[string]map[netip.Addr]*Entry
+type snapshot struct {
+	networks map[string]map[netip.Addr]*Entry
+	replaced chan struct{} // closed when the next snapshot is there
+}
+
+// New makes an empty Store.
+func New() *Store {
+	s := &Store{entries: make(map[string]*Entry), claims: make(map[Key][]string)}
+	s.current.Store(&snapshot{replaced: make(chan struct{})})
+	return s
+}
 
 // Put adds an instance or replaces what was known of it (by UUID). Where two instances claim one key,
 // neither is served there, because there is no telling them apart; Put reports those keys.
@@ -53,9 +63,6 @@ func (s *Store) Put(e *Entry) (disputed []Key) {
 	defer s.mu.Unlock()
 	id := e.Instance.UUID
 	touched := s.release(id)
-	if s.entries == nil {
-		s.entries, s.claims = make(map[string]*Entry), make(map[Key][]string)
-	}
 	s.entries[id] = e
 	for _, k := range e.Keys {
 		if slices.Contains(s.claims[k], id) {
@@ -82,12 +89,11 @@ func (s *Store) Remove(uuid string) {
 
 // Lookup finds the entry whose instance owns the key; nil for an unknown or a disputed one.
 func (s *Store) Lookup(k Key) *Entry {
-	snap := s.current.Load()
-	if snap == nil {
-		return nil
-	}
-	return (*snap)[k.Network][k.Address]
+	return s.current.Load().networks[k.Network][k.Address]
 }
+
+// Changed returns a channel that is closed once there is another snapshot than now.
+func (s *Store) Changed() <-chan struct{} { return s.current.Load().replaced }
 
 // Len is the number of instances known.
 func (s *Store) Len() int {
@@ -118,9 +124,10 @@ func (s *Store) publish(touched map[Key]struct{}) {
 	if len(touched) == 0 {
 		return
 	}
-	next := make(snapshot)
-	if old := s.current.Load(); old != nil {
-		next = maps.Clone(*old)
+	old := s.current.Load()
+	next := maps.Clone(old.networks)
+	if next == nil {
+		next = make(map[string]map[netip.Addr]*Entry)
 	}
 	copied := make(map[string]bool)
 	for k := range touched {
@@ -142,5 +149,6 @@ func (s *Store) publish(touched map[Key]struct{}) {
 			delete(next, network)
 		}
 	}
-	s.current.Store(&next)
+	s.current.Store(&snapshot{networks: next, replaced: make(chan struct{})})
+	close(old.replaced)
 }

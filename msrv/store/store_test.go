@@ -105,8 +105,8 @@ func TestLookup(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			var s store.Store
-			test.do(&s)
+			s := store.New()
+			test.do(s)
 			for k, want := range test.want {
 				got := ""
 				if e := s.Lookup(k); e != nil {
@@ -125,7 +125,7 @@ func TestLookup(t *testing.T) {
 
 func TestPutReportsDisputes(t *testing.T) {
 	t.Parallel()
-	var s store.Store
+	s := store.New()
 	if got := s.Put(entry("a", key("blue", "10.0.0.5"))); got != nil {
 		t.Errorf("first claim disputed: %v", got)
 	}
@@ -138,7 +138,7 @@ func TestPutReportsDisputes(t *testing.T) {
 // Readers run beside writers; the race detector judges, and no reader may see another's entry.
 func TestConcurrentReaders(t *testing.T) {
 	t.Parallel()
-	var s store.Store
+	s := store.New()
 	var wg sync.WaitGroup
 	for g := range 4 {
 		k := key(fmt.Sprintf("net%d", g), "10.0.0.5")
@@ -163,7 +163,7 @@ func TestConcurrentReaders(t *testing.T) {
 func BenchmarkLookup(b *testing.B) {
 	for _, n := range []int{1, 4000} {
 		b.Run(fmt.Sprintf("instances=%d", n), func(b *testing.B) {
-			var s store.Store
+			s := store.New()
 			addr := netip.MustParseAddr("10.0.0.1")
 			for i := range n {
 				s.Put(entry(fmt.Sprint(i), store.Key{Network: "blue", Address: addr}))

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package openstack
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/lf-edge/eve-metadata/msrv/document"
+	"github.com/lf-edge/eve-metadata/msrv/instance"
+)
+
+// maxFiles is how many files the four digits of a content path can tell apart.
+const maxFiles = 10000
+
+// metaData makes meta_data.json as a version has it.
+func (r *renderer) metaData(v string) (*document.Node, error) {
+	md := metaData{
+		UUID:             r.in.ID(),
+		Meta:             r.in.Tags,
+		Files:            r.files,
+		Hostname:         r.in.FQDN(),
+		Name:             r.in.Name,
+		LaunchIndex:      r.in.LaunchIndex,
+		AvailabilityZone: r.in.AvailabilityZone,
+	}
+	md.PublicKeys, md.Keys = sshKeys(r.keys)
+	if v >= grizzly {
+		md.RandomSeed = r.in.RandomSeed
+	}
+	if v >= liberty {
+		md.ProjectID = r.in.ProjectID
+	}
+	if v >= newtonOne {
+		md.Devices = devices(r.nics, r.in.BlockDevices, v)
+	}
+	if v >= victoria {
+		md.DedicatedCPUs = []int{}
+	}
+	doc, err := document.JSON(md)
+	if err != nil {
+		return nil, err
+	}
+	if r.meta == nil || !bytes.Equal(doc.Body(), r.meta.Document().Body()) {
+		r.meta = document.File(doc)
+	}
+	return r.meta, nil
+}
+
+func sshKeys(in []instance.Key) (map[string]string, []key) {
+	byName := make(map[string]string, len(in))
+	var list []key
+	for _, k := range in {
+		byName[k.Name] = k.Data
+		list = append(list, key{Name: k.Name, Type: "ssh", Data: k.Data})
+	}
+	return byName, list
+}
+
+// devices are the cards and disks of an instance. Before Rocky a card without tags is not told, as in
+// Nova.
+func devices(nics []instance.Adapter, disks []instance.BlockDevice, v string) []device {
+	out := []device{}
+	for _, a := range nics {
+		d := device{Type: "nic", MAC: a.MAC.String(), Bus: "none", Address: "none", Tags: a.Tags}
+		if v >= rocky {
+			d.VFTrusted = new(bool)
+		}
+		if len(d.Tags) > 0 || d.VFTrusted != nil {
+			out = append(out, d)
+		}
+	}
+	for _, b := range disks {
+		out = append(out, device{
+			Type: "disk", Bus: bus(b.Bus), Address: "none", Serial: b.Serial, Path: b.Device, Tags: b.Tags,
+		})
+	}
+	return out
+}
+
+// bus is Nova's word for the bus of a disk.
+func bus(name string) string {
+	switch name {
+	case "virtio", "nvme", "pci":
+		return "pci"
+	case "sata", "ide":
+		return "ide"
+	case "scsi", "usb", "xen":
+		return name
+	}
+	return "none"
+}
+
+// files are the entries of meta_data.json, sorted by path, and the directory of their contents; nil
+// where there are no files. The directory has no listing, as in Nova.
+func files(in []instance.File) ([]file, *document.Node, error) {
+	if len(in) == 0 {
+		return nil, nil, nil
+	}
+	if len(in) > maxFiles {
+		return nil, nil, fmt.Errorf("%d files are more than the limit of %d", len(in), maxFiles)
+	}
+	sorted := slices.SortedStableFunc(slices.Values(in), func(a, b instance.File) int {
+		return cmp.Compare(a.Path, b.Path)
+	})
+	list := make([]file, len(sorted))
+	entries := make([]document.Entry, len(sorted))
+	for i, f := range sorted {
+		name := fmt.Sprintf("%04d", i)
+		list[i] = file{Path: f.Path, ContentPath: "/content/" + name}
+		entries[i] = document.Entry{Name: name, Node: document.File(document.New(document.TypeBytes, f.Content))}
+	}
+	return list, document.Directory(nil, entries...), nil
+}
+
+// userData is the user data byte for byte; nil, and so a 404, where there is none: an empty answer would
+// be user data of no bytes.
+func userData(in *instance.Instance) *document.Node {
+	switch {
+	case in.UserDataFault != "":
+		return document.File(document.Faulty(in.UserDataFault))
+	case in.UserData == nil:
+		return nil
+	}
+	return document.File(document.New(document.TypeBytes, in.UserData))
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package httpd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	stdlog "log"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/lf-edge/eve-metadata/pkg/endpoint"
+	"github.com/lf-edge/eve-metadata/pkg/task"
+)
+
+// Limits on what one connection may cost.
+const (
+	MaxHeaderBytes    = 16 << 10
+	ReadHeaderTimeout = 10 * time.Second
+	ReadTimeout       = 30 * time.Second
+	// WriteTimeout leaves a guest on a slow emulated network card the time for a few megabytes.
+	WriteTimeout = 5 * time.Minute
+	IdleTimeout  = time.Minute
+	// NewcomerGrace is how long a caller that nobody knows is kept waiting for news of it before it
+	// is told that there is nothing: a guest may be quicker than the topics that speak of it, and
+	// cloud-init takes a first 404 for final.
+	NewcomerGrace = time.Second
+)
+
+// Server serves every endpoint on the board, each with a server and a handler of its own, from one
+// process: it starts serving those that appear, keeps those that stay and stops those that are gone.
+type Server struct {
+	Board *endpoint.Board
+	Store Looker
+	// Data is closed once the store holds what is known at the start. Until then connections queue:
+	// a guest that asked too early would be told that there is nothing, and would not ask again.
+	Data <-chan struct{}
+	Log  logrus.FieldLogger
+
+	ready task.Ready
+}
+
+// String names the task.
+func (*Server) String() string { return "metadata over HTTP" }
+
+// Ready is closed when the endpoints that were on the board first are being served.
+func (s *Server) Ready() <-chan struct{} { return s.ready.Done() }
+
+// Run serves until ctx ends, lets the requests in flight finish for at most a second, and returns nil.
+func (s *Server) Run(ctx context.Context) error {
+	select {
+	case <-s.Data:
+	case <-ctx.Done():
+		return nil
+	}
+	var stopping sync.WaitGroup
+	running := make(map[net.Listener]*site)
+	stop := func(r *site) { stopping.Go(func() { r.stop(context.WithoutCancel(ctx)) }) }
+	for wanted := range s.Board.Watch(ctx) {
+		s.converge(running, wanted, stop)
+		s.ready.Set()
+	}
+	for _, r := range running {
+		stop(r)
+	}
+	stopping.Wait()
+	return nil
+}
+
+// converge starts what is missing and stops what is gone.
+func (s *Server) converge(running map[net.Listener]*site, wanted []endpoint.Endpoint, stop func(*site)) {
+	keep := make(map[net.Listener]bool, len(wanted))
+	for _, e := range wanted {
+		keep[e.Listener] = true
+		if running[e.Listener] == nil {
+			running[e.Listener] = s.start(e)
+		}
+	}
+	for l, r := range running {
+		if !keep[l] {
+			stop(r)
+			delete(running, l)
+		}
+	}
+}
+
+// site is one endpoint being served.
+type site struct {
+	server *http.Server
+	done   chan struct{}
+}
+
+// start serves one endpoint.
+func (s *Server) start(e endpoint.Endpoint) *site {
+	log := s.Log.WithFields(logrus.Fields{"network": e.Network, "address": e.Address})
+	r := &site{
+		server: &http.Server{
+			Handler:           &Handler{Network: e.Network, Store: s.Store, Grace: NewcomerGrace, Log: s.Log},
+			MaxHeaderBytes:    MaxHeaderBytes,
+			ReadHeaderTimeout: ReadHeaderTimeout,
+			ReadTimeout:       ReadTimeout,
+			WriteTimeout:      WriteTimeout,
+			IdleTimeout:       IdleTimeout,
+			// What net/http has to say is about single connections that guests broke.
+			ErrorLog: stdlog.New(debugWriter{log}, "", 0),
+		},
+		done: make(chan struct{}),
+	}
+	go func() {
+		defer close(r.done)
+		err := r.server.Serve(borrow(e.Listener))
+		if !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+			log.WithError(err).Error("endpoint no longer served")
+		}
+	}()
+	log.Debug("endpoint served")
+	return r
+}
+
+// stop ends a site: no new requests, and a second for those in flight.
+func (r *site) stop(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	if r.server.Shutdown(ctx) != nil {
+		// Too slow: cut off. Both say what became of the listener, which is not ours.
+		_ = r.server.Close()
+	}
+	<-r.done
+}
+
+// borrowed is a listener that is closed by its owner only: http.Server closes what it serves, but the
+// socket has to outlive the server, so that connections queue while there is none.
+type borrowed struct{ net.Listener }
+
+type deadliner interface{ SetDeadline(time.Time) error }
+
+// borrow makes a listener of which Close ends the waiting for connections and nothing else.
+func borrow(l net.Listener) net.Listener {
+	d, ok := l.(deadliner)
+	if !ok {
+		return l
+	}
+	// A borrower before may have left its deadline. A closed socket says so again at Accept.
+	_ = d.SetDeadline(time.Time{})
+	return borrowed{l}
+}
+
+// Close wakes up who waits in Accept.
+func (b borrowed) Close() error {
+	if err := b.Listener.(deadliner).SetDeadline(time.Unix(1, 0)); err != nil {
+		return fmt.Errorf("stop accepting: %w", err)
+	}
+	return nil
+}
+
+// debugWriter sends lines to the log at debug level.
+type debugWriter struct{ log logrus.FieldLogger }
+
+func (d debugWriter) Write(p []byte) (int, error) {
+	d.log.Debug(string(p))
+	return len(p), nil
+}

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package intake
+
+import (
+	"net"
+	"net/netip"
+
+	"github.com/lf-edge/eve-metadata/msrv/instance"
+	"github.com/lf-edge/eve-metadata/pkg/eve"
+)
+
+// fromStatus fills in the adapters: what they are comes from AppNetworkStatus, the networks behind
+// them from NetworkInstanceStatus, what a guest shall be told about them from InstanceMetadata.
+func fromStatus(inst *instance.Instance, f *Facts) {
+	told := make(map[string]eve.AdapterMetadata, len(f.Metadata.Adapters))
+	for _, m := range f.Metadata.Adapters {
+		told[m.Name] = m
+	}
+	for i := range f.Status.AppNetAdapterList {
+		s := &f.Status.AppNetAdapterList[i]
+		if s.VifInfo.Mac == nil {
+			continue // not there: a guest that is told of a card it does not have gives up on its network
+		}
+		network := f.Networks[s.Network]
+		inst.Adapters = append(inst.Adapters, adapter(s, &network, told[s.Name]))
+	}
+}
+
+// adapter makes one adapter. A guest is told to ask DHCP unless a fixed configuration was asked for.
+func adapter(s *eve.AppNetAdapterStatus, network *eve.NetworkInstanceStatus, told eve.AdapterMetadata) instance.Adapter {
+	a := instance.Adapter{
+		Name:        s.Name,
+		Network:     s.Network.String(),
+		NetworkName: network.DisplayName,
+		Port:        s.VifUsed,
+		MAC:         s.VifInfo.Mac,
+		MTU:         firstMTU(told.MTU, s.VifInfo.MTU, network.MTU),
+		Nameservers: addrs(told.DNSServers),
+		Search:      told.SearchDomains,
+		Tags:        told.Tags,
+	}
+	if a.Nameservers == nil {
+		a.Nameservers = addrs(network.DnsServers)
+	}
+	if a.Search == nil {
+		if d := cleanDomain(network.DomainName); d != "" {
+			a.Search = []string{d}
+		}
+	}
+	subnet := prefix(network.Subnet)
+	a.IPv4 = addressing(s.AssignedAddresses.IPv4Addrs, subnet, told.StaticIPv4)
+	a.IPv6 = addressing(s.AssignedAddresses.IPv6Addrs, subnet, told.StaticIPv6)
+	if network.Subnet == nil && a.IPv4.Method == instance.None && a.IPv6.Method == instance.None {
+		a.IPv4.Method = instance.DHCP // a switch: the addresses are somebody else's to give
+	}
+	addGateway(&a, network)
+	addRoutes(&a, network, told)
+	return a
+}
+
+// addressing takes over the first address of a family; the zero value when there is none.
+func addressing(assigned []eve.AssignedAddr, subnet netip.Prefix, static bool) instance.Addressing {
+	for _, s := range assigned {
+		addr, ok := netip.AddrFromSlice(s.Address)
+		if !ok {
+			continue
+		}
+		addr = addr.Unmap()
+		bits := addr.BitLen()
+		if subnet.Contains(addr) {
+			bits = subnet.Bits()
+		}
+		method := instance.DHCP
+		switch {
+		case static || s.AssignedBy == eve.AddressSourceStatic:
+			method = instance.Static
+		case s.AssignedBy == eve.AddressSourceSLAAC:
+			method = instance.SLAAC
+		}
+		return instance.Addressing{Method: method, Address: netip.PrefixFrom(addr, bits)}
+	}
+	return instance.Addressing{}
+}
+
+// addGateway gives the family of the network's gateway its default router.
+func addGateway(a *instance.Adapter, network *eve.NetworkInstanceStatus) {
+	gateway, ok := netip.AddrFromSlice(network.Gateway)
+	if !ok {
+		return
+	}
+	if p := family(a, gateway.Unmap()); p.Method != instance.None {
+		p.Gateway = gateway.Unmap()
+	}
+}
+
+// addRoutes adds the routes that this adapter was given and, behind them, the network's that go
+// through a router which the guest can reach itself.
+func addRoutes(a *instance.Adapter, network *eve.NetworkInstanceStatus, told eve.AdapterMetadata) {
+	for _, r := range told.Routes {
+		addRoute(a, r.Dst, r.Gateway)
+	}
+	for _, r := range network.StaticRoutes {
+		addRoute(a, r.DstNetwork, r.Gateway)
+	}
+}
+
+func addRoute(a *instance.Adapter, dst *net.IPNet, gateway net.IP) {
+	to, via := prefix(dst), netip.Addr{}
+	if addr, ok := netip.AddrFromSlice(gateway); ok {
+		via = addr.Unmap()
+	}
+	if !to.IsValid() || !via.IsValid() || to.Addr().Is4() != via.Is4() {
+		return
+	}
+	p := family(a, via)
+	if p.Method == instance.None {
+		return
+	}
+	for _, have := range p.Routes {
+		if have.Dst == to {
+			return // the adapter's own route came first
+		}
+	}
+	p.Routes = append(p.Routes, instance.Route{Dst: to, Via: via})
+}
+
+// family is the adapter's addressing of the family of an address.
+func family(a *instance.Adapter, addr netip.Addr) *instance.Addressing {
+	if addr.Is4() {
+		return &a.IPv4
+	}
+	return &a.IPv6
+}
+
+// prefix turns a net.IPNet into a netip.Prefix; the zero Prefix for nil and for masks with holes.
+func prefix(n *net.IPNet) netip.Prefix {
+	if n == nil {
+		return netip.Prefix{}
+	}
+	addr, ok := netip.AddrFromSlice(n.IP)
+	ones, bits := n.Mask.Size()
+	if !ok || bits != addr.Unmap().BitLen() {
+		return netip.Prefix{}
+	}
+	return netip.PrefixFrom(addr.Unmap(), ones)
+}
+
+func addrs(ips []net.IP) []netip.Addr {
+	var out []netip.Addr
+	for _, ip := range ips {
+		if a, ok := netip.AddrFromSlice(ip); ok {
+			out = append(out, a.Unmap())
+		}
+	}
+	return out
+}
+
+func firstMTU(mtus ...uint16) int {
+	for _, m := range mtus {
+		if m != 0 {
+			return int(m)
+		}
+	}
+	return 0
+}

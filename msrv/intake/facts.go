@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package intake
+
+import (
+	"crypto/hkdf"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"maps"
+	"strconv"
+
+	"github.com/google/uuid"
+
+	"github.com/lf-edge/eve-metadata/msrv/instance"
+	"github.com/lf-edge/eve-metadata/msrv/store"
+	"github.com/lf-edge/eve-metadata/pkg/eve"
+)
+
+// RandomSeedSize is how many bytes of random seed an instance gets: as many as Nova gives.
+const RandomSeedSize = 512
+
+// Facts are the values of the topics that together make one Instance.
+type Facts struct {
+	App      eve.AppInstanceConfig
+	Metadata eve.InstanceMetadata // the zero value where there is none
+	Status   eve.AppNetworkStatus // the zero value where there is none yet
+	// Networks are the app networks that Status speaks of, by UUID; one may be missing.
+	Networks map[uuid.UUID]eve.NetworkInstanceStatus
+	// Secret is the device's secret, out of which random seeds are made; nil for none.
+	Secret []byte
+}
+
+// Join makes the neutral Instance out of what the topics say. It does no I/O, keeps no reference to
+// what it was given but content, and never fails: what cannot be read is left out or, for user data,
+// becomes the instance's UserDataFault.
+func Join(f Facts) *instance.Instance {
+	inst := &instance.Instance{}
+	fromApp(inst, &f.App)
+	fromMetadata(inst, &f.Metadata)
+	fromStatus(inst, &f)
+	if inst.Domain == "" {
+		inst.Domain = firstDomain(&f)
+	}
+	if len(f.Secret) > 0 {
+		inst.RandomSeed = randomSeed(f.Secret, inst.UUID)
+	}
+	return inst
+}
+
+// Keys are the addresses by which an instance is known, one for each address that an adapter has.
+func Keys(inst *instance.Instance) []store.Key {
+	var keys []store.Key
+	for _, a := range inst.Adapters {
+		for _, p := range []instance.Addressing{a.IPv4, a.IPv6} {
+			if p.Address.IsValid() {
+				keys = append(keys, store.Key{Network: a.Network, Address: p.Address.Addr()})
+			}
+		}
+	}
+	return keys
+}
+
+// randomSeed derives an instance's seed from the device's secret (RFC 5869), so that it is the same in
+// every rendering, differs between instances and devices, and tells nothing of the secret.
+func randomSeed(secret []byte, appUUID string) instance.Opaque {
+	seed, err := hkdf.Key(sha256.New, secret, nil, "random_seed "+appUUID, RandomSeedSize)
+	if err != nil {
+		// Only a length over 255 hashes is refused, which the constant rules out.
+		panic(fmt.Sprintf("intake: derive random seed: %v", err))
+	}
+	return seed
+}
+
+// firstDomain is the domain of the first adapter's network that has one.
+func firstDomain(f *Facts) string {
+	for _, a := range f.Status.AppNetAdapterList {
+		if d := cleanDomain(f.Networks[a.Network].DomainName); d != "" {
+			return d
+		}
+	}
+	return ""
+}
+
+// fromApp fills in what EVE's AppInstanceConfig says.
+func fromApp(inst *instance.Instance, app *eve.AppInstanceConfig) {
+	inst.UUID = app.UUIDandVersion.UUID.String()
+	inst.Version = app.UUIDandVersion.Version
+	if app.CloudInitVersion > 0 {
+		inst.Version = strconv.FormatUint(uint64(app.CloudInitVersion), 10)
+	}
+	if inst.Version == "" {
+		inst.Version = "0"
+	}
+	inst.Name = app.DisplayName
+	if inst.Hostname = hostLabel(app.DisplayName); inst.Hostname == "" {
+		inst.Hostname = inst.UUID
+	}
+	inst.Drive, inst.HTTP = wants(app.MetaDataType)
+	var err error
+	if inst.UserData, err = userData(app); err != nil {
+		inst.UserDataFault = err.Error()
+	}
+}
+
+// wants tells what EVE's MetaDataType asks for. An unknown type has no drive.
+func wants(t eve.MetaDataType) (instance.DriveKind, bool) {
+	switch t {
+	case eve.MetaDataDrive:
+		return instance.DriveNoCloud, true
+	case eve.MetaDataDriveMultipart:
+		return instance.DriveNoCloudMultipart, true
+	case eve.MetaDataNone:
+		return instance.DriveNone, false
+	}
+	return instance.DriveNone, true
+}
+
+// userData decodes the user data, which controllers send as base64. nil, without an error, means
+// that there is none; an error means that there should be some.
+func userData(app *eve.AppInstanceConfig) (instance.Opaque, error) {
+	switch {
+	case app.IsCipher:
+		return nil, errors.New("user data is encrypted and there is no key to read it")
+	case app.CloudInitUserData == nil || *app.CloudInitUserData == "":
+		if len(app.Errors) > 0 {
+			return nil, fmt.Errorf("configuration of the app instance is in error: %s", app.Errors[0])
+		}
+		return nil, nil
+	}
+	raw, err := decodeBase64(*app.CloudInitUserData)
+	if err != nil {
+		return nil, fmt.Errorf("decode user data as base64: %w", err)
+	}
+	return raw, nil
+}
+
+// fromMetadata fills in what our own topic says, over what EVE's says.
+func fromMetadata(inst *instance.Instance, m *eve.InstanceMetadata) {
+	if h := hostLabel(m.Hostname); h != "" {
+		inst.Hostname = h
+	}
+	inst.Domain = cleanDomain(m.Domain)
+	inst.LaunchIndex = int(m.LaunchIndex)
+	inst.AvailabilityZone, inst.Region = m.AvailabilityZone, m.Region
+	inst.ProjectID = m.ProjectID
+	inst.InstanceType, inst.Image = m.InstanceType, m.Image
+	inst.Keys = keys(m.SSHKeys)
+	inst.Tags = maps.Clone(m.Tags)
+	inst.SecurityGroups = m.SecurityGroups
+	inst.VendorData, inst.VendorData2 = m.VendorData, m.VendorData2
+	for _, b := range m.BlockDevices {
+		inst.BlockDevices = append(inst.BlockDevices, instance.BlockDevice(b))
+	}
+	for _, file := range m.Files {
+		inst.Files = append(inst.Files, instance.File{Path: file.Path, Content: file.Content})
+	}
+}

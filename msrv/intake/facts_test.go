@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package intake_test
+
+import (
+	"encoding/base64"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/google/uuid"
+
+	"github.com/lf-edge/eve-metadata/msrv/instance"
+	"github.com/lf-edge/eve-metadata/msrv/intake"
+	"github.com/lf-edge/eve-metadata/msrv/store"
+	"github.com/lf-edge/eve-metadata/pkg/eve"
+)
+
+const (
+	appID  = "c1a40e7b-52b4-4d8b-9c3e-8a6e1f00b001"
+	blueID = "a77d0c1e-1c36-4b1d-8a54-3c1b6b0e1001"
+	v6ID   = "a77d0c1e-1c36-4b1d-8a54-3c1b6b0e1006"
+)
+
+func app(change func(*eve.AppInstanceConfig)) eve.AppInstanceConfig {
+	a := eve.AppInstanceConfig{
+		UUIDandVersion: eve.UUIDandVersion{UUID: uuid.MustParse(appID), Version: "7"},
+		DisplayName:    "Web GW #1", Activate: true,
+	}
+	if change != nil {
+		change(&a)
+	}
+	return a
+}
+
+func cidr(s string) *net.IPNet {
+	_, n, err := net.ParseCIDR(s)
+	if err != nil {
+		panic(err)
+	}
+	return n
+}
+
+func network(id, subnet, gateway string, change func(*eve.NetworkInstanceStatus)) eve.NetworkInstanceStatus {
+	n := eve.NetworkInstanceStatus{}
+	n.UUIDandVersion.UUID = uuid.MustParse(id)
+	n.NetworkInstanceConfig.DisplayName = "net " + id[len(id)-1:]
+	if subnet != "" {
+		n.Subnet, n.Gateway = cidr(subnet), net.ParseIP(gateway)
+	}
+	if change != nil {
+		change(&n)
+	}
+	return n
+}
+
+func vif(name, network, mac string, addrs ...eve.AssignedAddr) eve.AppNetAdapterStatus {
+	var s eve.AppNetAdapterStatus
+	s.Name, s.Network = name, uuid.MustParse(network)
+	if mac != "" {
+		s.VifInfo.Mac, _ = net.ParseMAC(mac)
+	}
+	for _, a := range addrs {
+		if a.Address.To4() != nil {
+			s.AssignedAddresses.IPv4Addrs = append(s.AssignedAddresses.IPv4Addrs, a)
+		} else {
+			s.AssignedAddresses.IPv6Addrs = append(s.AssignedAddresses.IPv6Addrs, a)
+		}
+	}
+	return s
+}
+
+func addr(s string, by eve.AddressSource) eve.AssignedAddr {
+	return eve.AssignedAddr{Address: net.ParseIP(s), AssignedBy: by}
+}
+
+func TestJoinApp(t *testing.T) {
+	t.Parallel()
+	base := instance.Instance{
+		UUID: appID, Version: "7", Name: "Web GW #1", Hostname: "web-gw-1",
+		Drive: instance.DriveNoCloud, HTTP: true,
+	}
+	with := func(change func(*instance.Instance)) *instance.Instance {
+		i := base
+		change(&i)
+		return &i
+	}
+	tests := []struct {
+		name  string
+		facts intake.Facts
+		want  *instance.Instance
+	}{
+		{
+			name:  "bare",
+			facts: intake.Facts{App: app(nil)},
+			want:  &base,
+		},
+		{
+			name:  "version of cloud-init goes before version of the config",
+			facts: intake.Facts{App: app(func(a *eve.AppInstanceConfig) { a.CloudInitVersion = 3 })},
+			want:  with(func(i *instance.Instance) { i.Version = "3" }),
+		},
+		{
+			name: "user data, base64 with line breaks",
+			facts: intake.Facts{App: app(func(a *eve.AppInstanceConfig) {
+				a.CloudInitUserData = new("I2Nsb3VkLWNv\nbmZpZwo=\n")
+			})},
+			want: with(func(i *instance.Instance) { i.UserData = instance.Opaque("#cloud-config\n") }),
+		},
+		{
+			name:  "empty user data is none",
+			facts: intake.Facts{App: app(func(a *eve.AppInstanceConfig) { a.CloudInitUserData = new("") })},
+			want:  &base,
+		},
+		{
+			name:  "user data that is not base64",
+			facts: intake.Facts{App: app(func(a *eve.AppInstanceConfig) { a.CloudInitUserData = new("#cloud-config") })},
+			want: with(func(i *instance.Instance) {
+				i.UserDataFault = "decode user data as base64: illegal base64 data at input byte 0"
+			}),
+		},
+		{
+			name:  "encrypted user data",
+			facts: intake.Facts{App: app(func(a *eve.AppInstanceConfig) { a.IsCipher = true })},
+			want: with(func(i *instance.Instance) {
+				i.UserDataFault = "user data is encrypted and there is no key to read it"
+			}),
+		},
+		{
+			name:  "user data that was taken out because the config is in error",
+			facts: intake.Facts{App: app(func(a *eve.AppInstanceConfig) { a.Errors = []string{"too large"} })},
+			want: with(func(i *instance.Instance) {
+				i.UserDataFault = "configuration of the app instance is in error: too large"
+			}),
+		},
+		{
+			name:  "no metadata wanted",
+			facts: intake.Facts{App: app(func(a *eve.AppInstanceConfig) { a.MetaDataType = eve.MetaDataNone })},
+			want:  with(func(i *instance.Instance) { i.Drive, i.HTTP = instance.DriveNone, false }),
+		},
+		{
+			name:  "OpenStack has no drive",
+			facts: intake.Facts{App: app(func(a *eve.AppInstanceConfig) { a.MetaDataType = eve.MetaDataOpenStack })},
+			want:  with(func(i *instance.Instance) { i.Drive = instance.DriveNone }),
+		},
+		{
+			name:  "multipart",
+			facts: intake.Facts{App: app(func(a *eve.AppInstanceConfig) { a.MetaDataType = eve.MetaDataDriveMultipart })},
+			want:  with(func(i *instance.Instance) { i.Drive = instance.DriveNoCloudMultipart }),
+		},
+		{
+			name:  "a type from the future has no drive",
+			facts: intake.Facts{App: app(func(a *eve.AppInstanceConfig) { a.MetaDataType = 9 })},
+			want:  with(func(i *instance.Instance) { i.Drive = instance.DriveNone }),
+		},
+		{
+			name:  "a name of which no letter can be in a hostname",
+			facts: intake.Facts{App: app(func(a *eve.AppInstanceConfig) { a.DisplayName = "测试" })},
+			want:  with(func(i *instance.Instance) { i.Name, i.Hostname = "测试", appID }),
+		},
+		{
+			name:  "a name that is too long for a hostname",
+			facts: intake.Facts{App: app(func(a *eve.AppInstanceConfig) { a.DisplayName = strings.Repeat("a", 62) + "--b" })},
+			want: with(func(i *instance.Instance) {
+				i.Name, i.Hostname = strings.Repeat("a", 62)+"--b", strings.Repeat("a", 62)
+			}),
+		},
+		{
+			name: "our own topic",
+			facts: intake.Facts{App: app(nil), Metadata: eve.InstanceMetadata{
+				Hostname: "gw", Domain: ".Edge.Example.", LaunchIndex: 2, AvailabilityZone: "hall-7", Region: "plant",
+				ProjectID: "p-1", InstanceType: "small", Image: "debian-12",
+				SSHKeys: []eve.SSHKey{
+					{Name: "a=b", PublicKey: "ssh-ed25519 AAAA one\n"}, {Name: "a-b", PublicKey: "ssh-ed25519 BBBB"},
+					{PublicKey: "ssh-rsa CCCC"}, {Name: "empty", PublicKey: " \n"},
+				},
+				VendorData: []byte("#cloud-config"), VendorData2: []byte("two"),
+				Tags: map[string]string{"role": "gw"}, SecurityGroups: []string{"default"},
+				BlockDevices: []eve.BlockDevice{{Name: "root", Device: "/dev/vda", Bus: "virtio", Serial: "s", Tags: []string{"t"}}},
+				Files:        []eve.InjectedFile{{Path: "/etc/motd", Content: []byte("hi")}},
+			}},
+			want: with(func(i *instance.Instance) {
+				i.Hostname, i.Domain, i.LaunchIndex = "gw", "edge.example", 2
+				i.AvailabilityZone, i.Region, i.ProjectID = "hall-7", "plant", "p-1"
+				i.InstanceType, i.Image = "small", "debian-12"
+				i.Keys = []instance.Key{
+					{Name: "a-b", Data: "ssh-ed25519 AAAA one"}, {Name: "a-b-2", Data: "ssh-ed25519 BBBB"},
+					{Name: "key-2", Data: "ssh-rsa CCCC"},
+				}
+				i.VendorData, i.VendorData2 = instance.Opaque("#cloud-config"), instance.Opaque("two")
+				i.Tags, i.SecurityGroups = map[string]string{"role": "gw"}, []string{"default"}
+				i.BlockDevices = []instance.BlockDevice{{Name: "root", Device: "/dev/vda", Bus: "virtio", Serial: "s", Tags: []string{"t"}}}
+				i.Files = []instance.File{{Path: "/etc/motd", Content: instance.Opaque("hi")}}
+			}),
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			if diff := cmp.Diff(test.want, intake.Join(test.facts)); diff != "" {
+				t.Errorf("Join (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestJoinAdapters(t *testing.T) {
+	t.Parallel()
+	blue := network(blueID, "10.11.12.0/24", "10.11.12.1", func(n *eve.NetworkInstanceStatus) {
+		n.MTU, n.DomainName = 1400, "blue.example"
+		n.DnsServers = []net.IP{net.ParseIP("10.11.12.1")}
+		n.StaticRoutes = []eve.IPRouteConfig{
+			{DstNetwork: cidr("192.0.2.0/24"), Gateway: net.ParseIP("10.11.12.9")},
+			{DstNetwork: cidr("198.51.100.0/24")}, // through a port of the device: not the guest's business
+		}
+	})
+	six := network(v6ID, "fd00:1::/64", "fd00:1::1", nil)
+	mac := net.HardwareAddr{2, 0x16, 0x3e, 0, 0, 1}
+	const macText = "02:16:3e:00:00:01"
+	onBlue := instance.Adapter{
+		Name: "eth0", Network: blueID, NetworkName: "net 1", MAC: mac, MTU: 1400,
+		IPv4: instance.Addressing{
+			Method: instance.DHCP, Address: netip.MustParsePrefix("10.11.12.2/24"), Gateway: netip.MustParseAddr("10.11.12.1"),
+			Routes: []instance.Route{{Dst: netip.MustParsePrefix("192.0.2.0/24"), Via: netip.MustParseAddr("10.11.12.9")}},
+		},
+		Nameservers: []netip.Addr{netip.MustParseAddr("10.11.12.1")}, Search: []string{"blue.example"},
+	}
+	static := onBlue
+	static.MTU, static.Tags = 9000, []string{"lan"}
+	static.IPv4.Method = instance.Static
+	static.IPv4.Routes = []instance.Route{{Dst: netip.MustParsePrefix("192.0.2.0/24"), Via: netip.MustParseAddr("10.11.12.8")}}
+	static.Nameservers, static.Search = []netip.Addr{netip.MustParseAddr("9.9.9.9")}, []string{"x.example"}
+	tests := []struct {
+		name    string
+		adapter eve.AppNetAdapterStatus
+		network eve.NetworkInstanceStatus
+		told    eve.AdapterMetadata
+		want    []instance.Adapter
+	}{
+		{name: "DHCP", adapter: vif("eth0", blueID, macText, addr("10.11.12.2", eve.AddressSourceInternalDHCP)), network: blue,
+			want: []instance.Adapter{onBlue}},
+		{name: "what the adapter was given goes before what the network has",
+			adapter: vif("eth0", blueID, macText, addr("10.11.12.2", eve.AddressSourceInternalDHCP)), network: blue,
+			told: eve.AdapterMetadata{
+				Name: "eth0", StaticIPv4: true, MTU: 9000, Tags: []string{"lan"},
+				DNSServers: []net.IP{net.ParseIP("9.9.9.9")}, SearchDomains: []string{"x.example"},
+				Routes: []eve.Route{
+					{Dst: cidr("192.0.2.0/24"), Gateway: net.ParseIP("10.11.12.8")},
+					{Dst: cidr("fd01::/64"), Gateway: net.ParseIP("fd00::1")}, // no IPv6 here
+					{Dst: cidr("192.0.3.0/24"), Gateway: net.ParseIP("fd00::1")},
+				},
+			},
+			want: []instance.Adapter{static}},
+		{name: "IPv6", adapter: vif("eth0", v6ID, macText, addr("fd00:1::5", eve.AddressSourceInternalDHCP)), network: six,
+			want: []instance.Adapter{{Name: "eth0", Network: v6ID, NetworkName: "net 6", MAC: mac,
+				IPv6: instance.Addressing{Method: instance.DHCP, Address: netip.MustParsePrefix("fd00:1::5/64"), Gateway: netip.MustParseAddr("fd00:1::1")}}}},
+		{name: "SLAAC", adapter: vif("eth0", v6ID, macText, addr("fd00:1::5", eve.AddressSourceSLAAC)), network: six,
+			want: []instance.Adapter{{Name: "eth0", Network: v6ID, NetworkName: "net 6", MAC: mac,
+				IPv6: instance.Addressing{Method: instance.SLAAC, Address: netip.MustParsePrefix("fd00:1::5/64"), Gateway: netip.MustParseAddr("fd00:1::1")}}}},
+		{name: "an address outside of the subnet stands alone",
+			adapter: vif("eth0", v6ID, macText, addr("fd00:9::5", eve.AddressSourceStatic)), network: six,
+			want: []instance.Adapter{{Name: "eth0", Network: v6ID, NetworkName: "net 6", MAC: mac,
+				IPv6: instance.Addressing{Method: instance.Static, Address: netip.MustParsePrefix("fd00:9::5/128"), Gateway: netip.MustParseAddr("fd00:1::1")}}}},
+		{name: "a switch: somebody else's DHCP", adapter: vif("eth0", blueID, macText), network: network(blueID, "", "", nil),
+			want: []instance.Adapter{{Name: "eth0", Network: blueID, NetworkName: "net 1", MAC: mac,
+				IPv4: instance.Addressing{Method: instance.DHCP}}}},
+		{name: "an adapter that is not there is not spoken of", adapter: vif("eth0", blueID, ""), network: blue},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			f := intake.Facts{
+				App:      app(nil),
+				Metadata: eve.InstanceMetadata{Domain: "d.example", Adapters: []eve.AdapterMetadata{test.told}},
+				Status:   eve.AppNetworkStatus{AppNetAdapterList: []eve.AppNetAdapterStatus{test.adapter}},
+				Networks: map[uuid.UUID]eve.NetworkInstanceStatus{test.adapter.Network: test.network},
+			}
+			opts := cmp.Options{cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})}
+			if diff := cmp.Diff(test.want, intake.Join(f).Adapters, opts); diff != "" {
+				t.Errorf("adapters (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestJoinDomainOfNetwork(t *testing.T) {
+	t.Parallel()
+	f := intake.Facts{
+		App:    app(nil),
+		Status: eve.AppNetworkStatus{AppNetAdapterList: []eve.AppNetAdapterStatus{vif("eth0", blueID, "02:16:3e:00:00:01")}},
+		Networks: map[uuid.UUID]eve.NetworkInstanceStatus{
+			uuid.MustParse(blueID): network(blueID, "", "", func(n *eve.NetworkInstanceStatus) { n.DomainName = "blue.example" }),
+		},
+	}
+	if got := intake.Join(f).FQDN(); got != "web-gw-1.blue.example" {
+		t.Errorf("FQDN = %q", got)
+	}
+}
+
+func TestRandomSeed(t *testing.T) {
+	t.Parallel()
+	seed := func(secret string, id string) string {
+		f := intake.Facts{App: app(func(a *eve.AppInstanceConfig) { a.UUIDandVersion.UUID = uuid.MustParse(id) }), Secret: []byte(secret)}
+		return base64.StdEncoding.EncodeToString(intake.Join(f).RandomSeed)
+	}
+	one := seed("device one", appID)
+	if len(one) != 684 { // as many characters as Nova's
+		t.Errorf("seed of %d characters", len(one))
+	}
+	if one != seed("device one", appID) {
+		t.Error("the same instance has two seeds")
+	}
+	if one == seed("device two", appID) || one == seed("device one", blueID) {
+		t.Error("two instances have one seed")
+	}
+	if got := intake.Join(intake.Facts{App: app(nil)}).RandomSeed; got != nil {
+		t.Errorf("a seed without a secret: %v", got)
+	}
+}
+
+func TestKeys(t *testing.T) {
+	t.Parallel()
+	inst := &instance.Instance{Adapters: []instance.Adapter{
+		{Network: "a", IPv4: instance.Addressing{Address: netip.MustParsePrefix("10.0.0.5/24")}, IPv6: instance.Addressing{Address: netip.MustParsePrefix("fd00::5/64")}},
+		{Network: "b"},
+	}}
+	want := []store.Key{
+		{Network: "a", Address: netip.MustParseAddr("10.0.0.5")}, {Network: "a", Address: netip.MustParseAddr("fd00::5")},
+	}
+	if diff := cmp.Diff(want, intake.Keys(inst), cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+		t.Errorf("Keys (-want +got):\n%s", diff)
+	}
+}

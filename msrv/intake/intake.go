@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package intake turns topics into Instances.
+//
+// What comes in: the configs of app instances and what our own topic adds to them, from a feed; the
+// state of app networks and of the apps' adapters in them, from the manager of the networks. What
+// comes out: one neutral Instance per app, handed to whoever keeps and renders them, once per change
+// and for the changed apps only. Topics may arrive in any order and lack any part for a while.
+package intake
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/google/uuid"
+	"github.com/sirupsen/logrus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/lf-edge/eve-metadata/msrv/instance"
+	"github.com/lf-edge/eve-metadata/pkg/eve"
+	"github.com/lf-edge/eve-metadata/pkg/pubsub"
+)
+
+// Sink takes the instances. Its methods are called from one goroutine, one at a time.
+type Sink interface {
+	// Put adds an instance or replaces what was known of it.
+	Put(*instance.Instance)
+	// Remove forgets an instance by its UUID.
+	Remove(uuid string)
+	// Synced says, once, that all that was known at the start has been put.
+	Synced()
+}
+
+// Config is what an Intake needs.
+type Config struct {
+	Driver pubsub.Driver
+	// Feed and Nim are the agents that publish the configs and the state of the networks.
+	Feed, Nim string
+	// Secret is the device's secret (see Facts).
+	Secret []byte
+	Sink   Sink
+	Log    logrus.FieldLogger
+}
+
+// Intake follows the topics. Make one with New.
+type Intake struct {
+	cfg  Config
+	wake chan struct{} // holds a token while there is something to do
+
+	mu       sync.Mutex
+	apps     map[string]eve.AppInstanceConfig
+	metadata map[string]eve.InstanceMetadata
+	status   map[string]eve.AppNetworkStatus
+	networks map[uuid.UUID]eve.NetworkInstanceStatus
+	dirty    map[string]bool // apps to be joined again
+	unsynced int             // topics of which the first state is not complete yet
+}
+
+// topics is how many topics an Intake follows.
+const topics = 4
+
+// New makes an Intake that has seen nothing yet. It starts nothing.
+func New(cfg Config) *Intake {
+	return &Intake{
+		cfg:      cfg,
+		wake:     make(chan struct{}, 1),
+		apps:     make(map[string]eve.AppInstanceConfig),
+		metadata: make(map[string]eve.InstanceMetadata),
+		status:   make(map[string]eve.AppNetworkStatus),
+		networks: make(map[uuid.UUID]eve.NetworkInstanceStatus),
+		dirty:    make(map[string]bool),
+		unsynced: topics,
+	}
+}
+
+// String names the task.
+func (*Intake) String() string { return "msrv intake" }
+
+// Run follows the topics until ctx ends, and returns nil then.
+func (in *Intake) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	follow(ctx, group, in, in.cfg.Feed, in.onApp)
+	follow(ctx, group, in, in.cfg.Feed, func(e pubsub.Event[eve.InstanceMetadata]) { byApp(in, in.metadata, e) })
+	follow(ctx, group, in, in.cfg.Nim, func(e pubsub.Event[eve.AppNetworkStatus]) { byApp(in, in.status, e) },
+		pubsub.Persistent())
+	follow(ctx, group, in, in.cfg.Nim, in.onNetwork)
+	group.Go(func() error {
+		in.deliver(ctx)
+		return nil
+	})
+	return group.Wait()
+}
+
+// follow subscribes to one topic; handle runs with the lock held, for changes only.
+func follow[T any](ctx context.Context, group *errgroup.Group, in *Intake, agent string, handle func(pubsub.Event[T]), opts ...pubsub.TopicOption) {
+	topic := pubsub.TopicOf[T](agent, opts...)
+	group.Go(func() error {
+		err := pubsub.Subscribe(ctx, in.cfg.Driver, topic, func(e pubsub.Event[T]) {
+			in.mu.Lock()
+			defer in.mu.Unlock()
+			switch e.Kind {
+			case pubsub.Create, pubsub.Modify, pubsub.Delete:
+				handle(e)
+			case pubsub.Synced:
+				in.unsynced--
+			}
+			in.poke()
+		}, pubsub.OnError(func(err error) {
+			in.cfg.Log.WithError(err).Error("topic value refused, the last good one stays")
+		}))
+		if err != nil {
+			return fmt.Errorf("follow %s: %w", topic.Name(), err)
+		}
+		return nil
+	})
+}
+
+// onApp keeps the configs of apps. The key is what an instance is known by ever after, so one that
+// contradicts its value is refused.
+func (in *Intake) onApp(e pubsub.Event[eve.AppInstanceConfig]) {
+	if id := e.Value.UUIDandVersion.UUID.String(); e.Kind != pubsub.Delete && id != e.Key {
+		in.cfg.Log.WithFields(logrus.Fields{"key": e.Key, "uuid": id}).Error("app refused: its key is not its UUID")
+		e.Kind = pubsub.Delete
+	}
+	byApp(in, in.apps, e)
+}
+
+// byApp keeps a topic whose key is the app's UUID.
+func byApp[T any](in *Intake, table map[string]T, e pubsub.Event[T]) {
+	if e.Kind == pubsub.Delete {
+		delete(table, e.Key)
+	} else {
+		table[e.Key] = e.Value
+	}
+	in.dirty[e.Key] = true
+}
+
+// onNetwork keeps the networks; a change touches the apps that have an adapter there.
+func (in *Intake) onNetwork(e pubsub.Event[eve.NetworkInstanceStatus]) {
+	id, err := uuid.Parse(e.Key)
+	if err != nil {
+		in.cfg.Log.WithField("key", e.Key).Error("network refused: its key is not a UUID")
+		return
+	}
+	if e.Kind == pubsub.Delete {
+		delete(in.networks, id)
+	} else {
+		in.networks[id] = e.Value
+	}
+	for key, s := range in.status {
+		if slices.ContainsFunc(s.AppNetAdapterList, func(a eve.AppNetAdapterStatus) bool { return a.Network == id }) {
+			in.dirty[key] = true
+		}
+	}
+}
+
+// poke wakes deliver up. It never blocks.
+func (in *Intake) poke() {
+	select {
+	case in.wake <- struct{}{}:
+	default:
+	}
+}
+
+// deliver hands changed apps to the sink, outside of the lock, until ctx ends.
+func (in *Intake) deliver(ctx context.Context) {
+	told := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-in.wake:
+		}
+		changed, synced := in.take()
+		for _, key := range slices.Sorted(maps.Keys(changed)) {
+			if f := changed[key]; f != nil {
+				in.cfg.Sink.Put(Join(*f))
+			} else {
+				in.cfg.Sink.Remove(key)
+			}
+		}
+		if synced && !told {
+			told = true
+			in.cfg.Sink.Synced()
+		}
+	}
+}
+
+// take returns the facts of the changed apps, nil for those that are gone or not to be served, and
+// whether all topics had told their first state by then.
+func (in *Intake) take() (map[string]*Facts, bool) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	changed := make(map[string]*Facts, len(in.dirty))
+	for key := range in.dirty {
+		changed[key] = in.facts(key)
+	}
+	clear(in.dirty)
+	return changed, in.unsynced == 0
+}
+
+// facts collects what is known of an app. It is nil for one that is not known or not active, and for
+// one whose adapters or their networks are not known yet: a guest must not see half of itself.
+func (in *Intake) facts(key string) *Facts {
+	app, ok := in.apps[key]
+	if !ok || !app.Activate {
+		return nil
+	}
+	status, ok := in.status[key]
+	if !ok && len(app.AppNetAdapterList) > 0 {
+		return nil
+	}
+	f := &Facts{
+		App: app, Metadata: in.metadata[key], Status: status, Secret: in.cfg.Secret,
+		Networks: make(map[uuid.UUID]eve.NetworkInstanceStatus),
+	}
+	for _, a := range status.AppNetAdapterList {
+		n, ok := in.networks[a.Network]
+		if !ok && a.VifInfo.Mac != nil {
+			return nil
+		}
+		f.Networks[a.Network] = n
+	}
+	return f
+}

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package intake_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"testing"
+
+	"github.com/google/uuid"
+	logtest "github.com/sirupsen/logrus/hooks/test"
+	"go.uber.org/goleak"
+
+	"github.com/lf-edge/eve-metadata/msrv/instance"
+	"github.com/lf-edge/eve-metadata/msrv/intake"
+	"github.com/lf-edge/eve-metadata/pkg/eve"
+	"github.com/lf-edge/eve-metadata/pkg/pubsub"
+	"github.com/lf-edge/eve-metadata/pkg/pubsub/memory"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// sink tells what it is told, a line each.
+type sink chan string
+
+func (s sink) Put(i *instance.Instance) {
+	s <- fmt.Sprintf("put %s at %v", i.Hostname, intake.Keys(i))
+}
+func (s sink) Remove(uuid string) { s <- "remove " + uuid }
+func (s sink) Synced()            { s <- "synced" }
+
+// bus is the four topics, open for writing.
+type bus struct {
+	apps     *pubsub.Publication[eve.AppInstanceConfig]
+	metadata *pubsub.Publication[eve.InstanceMetadata]
+	status   *pubsub.Publication[eve.AppNetworkStatus]
+	networks *pubsub.Publication[eve.NetworkInstanceStatus]
+}
+
+func publish[T any](t *testing.T, d pubsub.Driver, agent string, opts ...pubsub.TopicOption) *pubsub.Publication[T] {
+	t.Helper()
+	p, err := pubsub.NewPublication(d, pubsub.TopicOf[T](agent, opts...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	return p
+}
+
+func newBus(t *testing.T, d pubsub.Driver) bus {
+	t.Helper()
+	return bus{
+		apps:     publish[eve.AppInstanceConfig](t, d, eve.AgentFeed),
+		metadata: publish[eve.InstanceMetadata](t, d, eve.AgentFeed),
+		status:   publish[eve.AppNetworkStatus](t, d, eve.AgentNim, pubsub.Persistent()),
+		networks: publish[eve.NetworkInstanceStatus](t, d, eve.AgentNim),
+	}
+}
+
+func set[T any](t *testing.T, p *pubsub.Publication[T], key string, v T) {
+	t.Helper()
+	if err := p.Set(key, v); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func start(t *testing.T, d pubsub.Driver) sink {
+	t.Helper()
+	log, _ := logtest.NewNullLogger()
+	s := make(sink)
+	in := intake.New(intake.Config{Driver: d, Feed: eve.AgentFeed, Nim: eve.AgentNim, Sink: s, Log: log})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- in.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		for {
+			select {
+			case <-s: // nobody listens any more
+			case err := <-done:
+				if err != nil {
+					t.Errorf("Run: %v", err)
+				}
+				return
+			}
+		}
+	})
+	return s
+}
+
+// expect takes lines until the wanted one. The only others there may be are removals of what nobody
+// was told of: facts that are not complete yet.
+func (s sink) expect(t *testing.T, want string) {
+	t.Helper()
+	for got := range s {
+		if got == want {
+			return
+		}
+		if got != "remove "+appID {
+			t.Fatalf("told %q, want %q", got, want)
+		}
+	}
+}
+
+const guest = "put web-gw-1 at [{" + blueID + " 10.11.12.2}]"
+
+func blue() eve.NetworkInstanceStatus { return network(blueID, "10.11.12.0/24", "10.11.12.1", nil) }
+
+func onBlue(mac string) eve.AppNetworkStatus {
+	return eve.AppNetworkStatus{AppNetAdapterList: []eve.AppNetAdapterStatus{
+		vif("eth0", blueID, mac, addr("10.11.12.2", eve.AddressSourceInternalDHCP)),
+	}}
+}
+
+func withAdapter() eve.AppInstanceConfig {
+	return app(func(a *eve.AppInstanceConfig) {
+		a.AppNetAdapterList = []eve.AppNetAdapterConfig{{Name: "eth0", Network: uuid.MustParse(blueID)}}
+	})
+}
+
+// Whatever the order in which the topics come in, the instance is told of when it is whole.
+func TestAnyOrder(t *testing.T) {
+	t.Parallel()
+	steps := []func(*testing.T, bus){
+		func(t *testing.T, b bus) { set(t, b.apps, appID, withAdapter()) },
+		func(t *testing.T, b bus) { set(t, b.status, appID, onBlue("02:16:3e:00:00:01")) },
+		func(t *testing.T, b bus) { set(t, b.networks, blueID, blue()) },
+	}
+	for _, order := range [][]int{{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}} {
+		t.Run(fmt.Sprint(order), func(t *testing.T) {
+			t.Parallel()
+			d := &memory.Driver{}
+			b := newBus(t, d)
+			s := start(t, d)
+			s.expect(t, "synced")
+			for _, i := range order {
+				steps[i](t, b)
+			}
+			s.expect(t, guest)
+		})
+	}
+}
+
+func TestChanges(t *testing.T) {
+	t.Parallel()
+	d := &memory.Driver{}
+	b := newBus(t, d)
+	set(t, b.apps, appID, withAdapter())
+	set(t, b.status, appID, onBlue("02:16:3e:00:00:01"))
+	set(t, b.networks, blueID, blue())
+	s := start(t, d)
+	s.expect(t, guest)
+	s.expect(t, "synced")
+
+	set(t, b.metadata, appID, eve.InstanceMetadata{Hostname: "renamed"})
+	s.expect(t, "put renamed at [{"+blueID+" 10.11.12.2}]")
+	if err := b.metadata.Delete(appID); err != nil {
+		t.Fatal(err)
+	}
+	s.expect(t, guest)
+
+	moved := onBlue("02:16:3e:00:00:01")
+	moved.AppNetAdapterList[0].AssignedAddresses.IPv4Addrs[0].Address = net.ParseIP("10.11.12.3")
+	set(t, b.status, appID, moved)
+	s.expect(t, "put web-gw-1 at [{"+blueID+" 10.11.12.3}]")
+
+	off := withAdapter()
+	off.Activate = false
+	set(t, b.apps, appID, off)
+	if got := <-s; got != "remove "+appID {
+		t.Errorf("app switched off: told %q", got)
+	}
+	set(t, b.apps, appID, withAdapter())
+	s.expect(t, "put web-gw-1 at [{"+blueID+" 10.11.12.3}]")
+
+	// A change of the network reaches the apps in it.
+	wider := blue()
+	wider.DomainName = "wide.example"
+	set(t, b.networks, blueID, wider)
+	s.expect(t, "put web-gw-1 at [{"+blueID+" 10.11.12.3}]")
+
+	if err := b.apps.Delete(appID); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-s; got != "remove "+appID {
+		t.Errorf("app deleted: told %q", got)
+	}
+}
+
+// An app under another's key, or a network under no UUID, must not become anybody's metadata.
+func TestKeyThatContradicts(t *testing.T) {
+	t.Parallel()
+	d := &memory.Driver{}
+	b := newBus(t, d)
+	s := start(t, d)
+	s.expect(t, "synced")
+	set(t, b.networks, "not-a-uuid", blue())
+	set(t, b.apps, blueID, app(nil))
+	if got := <-s; got != "remove "+blueID {
+		t.Errorf("told %q of an app under another's key", got)
+	}
+	set(t, b.apps, appID, app(nil)) // no adapters: whole by itself
+	s.expect(t, "put web-gw-1 at []")
+}

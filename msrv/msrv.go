@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package msrv is the metadata server: topics and endpoints come in, and what guests read goes out,
+// over HTTP and on drives. It needs no privilege beyond reading its topics and writing its folders.
+package msrv
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+
+	"github.com/sirupsen/logrus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/lf-edge/eve-metadata/msrv/dialect"
+	"github.com/lf-edge/eve-metadata/msrv/drive"
+	"github.com/lf-edge/eve-metadata/msrv/httpd"
+	"github.com/lf-edge/eve-metadata/msrv/instance"
+	"github.com/lf-edge/eve-metadata/msrv/intake"
+	"github.com/lf-edge/eve-metadata/msrv/store"
+	"github.com/lf-edge/eve-metadata/pkg/endpoint"
+	"github.com/lf-edge/eve-metadata/pkg/pubsub"
+	"github.com/lf-edge/eve-metadata/pkg/task"
+)
+
+// Config is what a Service needs.
+type Config struct {
+	Driver pubsub.Driver
+	Board  *endpoint.Board
+	// Root prefixes every path of the state.
+	Root string
+	// Feed and Nim are the agents that publish the configs and the state of the networks.
+	Feed, Nim string
+	Dialects  []dialect.Dialect
+	Log       logrus.FieldLogger
+}
+
+// Drives is the folder of the images under a root: one "<app UUID>.iso" per instance that wants one.
+func Drives(root string) string { return filepath.Join(root, "run/mdsrv/drives") }
+
+// Service is the metadata server. Make one with New.
+type Service struct {
+	cfg    Config
+	store  *store.Store
+	drives *drive.Keeper
+	intake *intake.Intake
+	httpd  *httpd.Server
+	data   task.Ready // all that was known at the start is in the store and on the drives
+}
+
+// New makes a Service. It reads the device's secret, or makes one, and starts nothing.
+func New(cfg Config) (*Service, error) {
+	secret, err := Secret(cfg.Root)
+	if err != nil {
+		return nil, err
+	}
+	s := &Service{cfg: cfg, store: store.New(), drives: drive.NewKeeper(Drives(cfg.Root), cfg.Log)}
+	s.intake = intake.New(intake.Config{
+		Driver: cfg.Driver, Feed: cfg.Feed, Nim: cfg.Nim, Secret: secret, Sink: (*sink)(s), Log: cfg.Log,
+	})
+	s.httpd = &httpd.Server{Board: cfg.Board, Store: s.store, Data: s.data.Done(), Log: cfg.Log}
+	return s, nil
+}
+
+// String names the task.
+func (*Service) String() string { return "msrv" }
+
+// Ready is closed when drives are written and the first endpoints are served.
+func (s *Service) Ready() <-chan struct{} { return s.httpd.Ready() }
+
+// Run serves until ctx ends, and returns nil then.
+func (s *Service) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.intake.Run(ctx) })
+	group.Go(func() error { return s.httpd.Run(ctx) })
+	group.Go(func() error { return s.drives.Run(ctx) })
+	return group.Wait()
+}
+
+// sink renders what the intake brings and hands it to the carriers.
+type sink Service
+
+// Put renders an instance for every carrier that it wants.
+func (s *sink) Put(inst *instance.Instance) {
+	log := s.cfg.Log.WithFields(logrus.Fields{"instance": inst.UUID, "name": inst.Name})
+	if inst.UserDataFault != "" {
+		log.WithField("reason", inst.UserDataFault).Error("user data cannot be served")
+	}
+	tree, err := RenderHTTP(s.cfg.Dialects, inst)
+	if err != nil {
+		log.WithError(err).Error("metadata not rendered in full")
+	}
+	for _, k := range s.store.Put(&store.Entry{Instance: inst, HTTP: tree, Keys: intake.Keys(inst)}) {
+		log.WithFields(logrus.Fields{"network": k.Network, "address": k.Address}).
+			Error("address claimed by two instances, served to neither")
+	}
+	if err := s.drive(inst); err != nil {
+		log.WithError(err).Error("drive not written")
+	}
+	log.Info("instance known")
+}
+
+// drive writes the drive that an instance wants, or takes away the one that it does not want or that
+// cannot be made: it would tell what is no longer so.
+func (s *sink) drive(inst *instance.Instance) error {
+	image, err := s.image(inst)
+	if image == nil {
+		return errors.Join(err, s.drives.Remove(inst.UUID))
+	}
+	return s.drives.Put(inst.UUID, image)
+}
+
+// image makes the image of an instance's drive; nil when it has none.
+func (s *sink) image(inst *instance.Instance) ([]byte, error) {
+	label, tree, err := RenderDrive(s.cfg.Dialects, inst)
+	if tree == nil {
+		return nil, err
+	}
+	return drive.Build(label, tree)
+}
+
+// Remove forgets an instance.
+func (s *sink) Remove(uuid string) {
+	s.store.Remove(uuid)
+	if err := s.drives.Remove(uuid); err != nil {
+		s.cfg.Log.WithError(err).WithField("instance", uuid).Error("drive not removed")
+	}
+}
+
+// Synced lets the guests in.
+func (s *sink) Synced() {
+	if err := s.drives.Prune(); err != nil {
+		s.cfg.Log.WithError(err).Error("old drives not removed")
+	}
+	s.data.Set()
+}
