@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package socket
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/lf-edge/eve-metadata/pkg/pubsub"
+	"github.com/lf-edge/eve-metadata/pkg/pubsub/internal/wire"
+)
+
+// writeLarge writes the large fields of one value for one send to one
+// subscriber, which removes the files, and returns their paths. On error none
+// remains.
+func writeLarge(dir string, fields []wire.Large) ([]string, error) {
+	if len(fields) == 0 {
+		return nil, nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("make folder of large fields: %w", err)
+	}
+	names := make([]string, 0, len(fields))
+	for _, l := range fields {
+		name, err := writeNew(dir, l)
+		if err != nil {
+			removeAll(names)
+			return nil, fmt.Errorf("write large field: %w", err)
+		}
+		names = append(names, name)
+	}
+	return names, nil
+}
+
+// writeNew writes a file of mode 0600 with a random end to its name.
+func writeNew(dir string, l wire.Large) (string, error) {
+	f, err := os.CreateTemp(dir, l.Base)
+	if err != nil {
+		return "", err
+	}
+	_, err = f.Write(l.Content)
+	if err = errors.Join(err, f.Close()); err != nil {
+		removeAll([]string{f.Name()})
+		return "", err
+	}
+	return f.Name(), nil
+}
+
+// removeAll removes files that nobody was told of. What it leaves, removeStaleLarge takes.
+func removeAll(names []string) {
+	for _, n := range names {
+		_ = os.Remove(n)
+	}
+}
+
+// inLargeRoot calls f with the folder of all large fields and a path below it.
+// Nothing outside of that folder is touched, whatever a publisher's message says.
+func inLargeRoot(root, path string, f func(r *os.Root, below string) error) error {
+	below, ok := strings.CutPrefix(filepath.Clean(path), filepath.Clean(root)+"/")
+	if !ok {
+		return fmt.Errorf("path %q is not below %q: %w", path, root, wire.ErrMalformed)
+	}
+	r, err := os.OpenRoot(root)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(r, below), r.Close())
+}
+
+// readLarge reads the file of a large field.
+func readLarge(root, path string) (content []byte, err error) {
+	err = inLargeRoot(root, path, func(r *os.Root, below string) error {
+		info, err := r.Lstat(below)
+		if err != nil {
+			return err
+		}
+		if !info.Mode().IsRegular() {
+			return fmt.Errorf("file %q is not regular: %w", path, wire.ErrMalformed)
+		}
+		f, err := r.Open(below)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		content, err = readLimited(f, pubsub.MaxLargeFile)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read large field: %w", err)
+	}
+	return content, nil
+}
+
+// removeLarge removes the file of a large field, but no folder.
+func removeLarge(root, path string) error {
+	err := inLargeRoot(root, path, func(r *os.Root, below string) error {
+		info, err := r.Lstat(below)
+		if err != nil || info.IsDir() {
+			return err
+		}
+		return r.Remove(below)
+	})
+	if err != nil {
+		return fmt.Errorf("remove large field: %w", err)
+	}
+	return nil
+}
+
+// removeStaleLarge removes files of a table that no subscriber took for so long
+// that none will.
+func removeStaleLarge(dir string, now time.Time) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return // most tables have no large fields, hence no folder
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil || !strings.HasPrefix(e.Name(), pubsub.FilePrefix) || now.Sub(info.ModTime()) < staleLarge {
+			continue
+		}
+		removeAll([]string{filepath.Join(dir, e.Name())})
+	}
+}
