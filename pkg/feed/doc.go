@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package feed holds what all feeds share: the [Set] of what one wants to be published, the [Publisher] that makes the
+// topics be that set, and EVE's rules for the addresses of a subnet.
+//
+// In comes a Set, made by a feed (pkg/feed/manifest from files, others from a controller or a hypervisor); out go three
+// topics of the agent "mdfeed": AppInstanceConfig, NetworkInstanceConfig and InstanceMetadata. A feed does nothing else:
+// who reads the topics, and what becomes of them, is not its business.
+package feed

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package manifest
+
+// What people write. The yaml tags are the names of the fields; the schema (see Schema) describes them to editors, and a
+// test holds the two together. Every field but kind and name may be left out.
+
+// App is a manifest of kind "app": one app instance, the guest, and all that its metadata says.
+type App struct {
+	Kind             string `yaml:"kind"`
+	Name             string `yaml:"name"`
+	UUID             string `yaml:"uuid"`             // default: made from the name
+	Version          uint32 `yaml:"version"`          // of the configuration; default 1
+	CloudInitVersion uint32 `yaml:"cloudInitVersion"` // default 1; a change makes the guest do its first-boot work again
+	MetadataType     string `yaml:"metadataType"`     // drive (default), none, openstack, drive-multipart
+	Runtime          string `yaml:"runtime"`          // vm (default), container
+	Activate         bool   `yaml:"activate"`         // default true
+
+	Hostname string `yaml:"hostname"` // default: made from the name
+	Domain   string `yaml:"domain"`
+
+	SSHKeys []SSHKey `yaml:"sshKeys"`
+
+	UserData          Content `yaml:"userData"`
+	UserDataFile      string  `yaml:"userDataFile"` // relative to the manifest
+	UserDataBase64    Content `yaml:"userDataBase64"`
+	VendorData        Content `yaml:"vendorData"`
+	VendorDataFile    string  `yaml:"vendorDataFile"`
+	VendorDataBase64  Content `yaml:"vendorDataBase64"`
+	VendorData2       Content `yaml:"vendorData2"`
+	VendorData2File   string  `yaml:"vendorData2File"`
+	VendorData2Base64 Content `yaml:"vendorData2Base64"`
+
+	AvailabilityZone string `yaml:"availabilityZone"`
+	Region           string `yaml:"region"`
+	Project          string `yaml:"project"`
+	InstanceType     string `yaml:"instanceType"`
+	Image            string `yaml:"image"`
+	LaunchIndex      uint32 `yaml:"launchIndex"`
+
+	Tags           map[string]string `yaml:"tags"`
+	SecurityGroups []string          `yaml:"securityGroups"`
+	BlockDevices   []BlockDevice     `yaml:"blockDevices"`
+	Files          []File            `yaml:"files"`
+	Adapters       []Adapter         `yaml:"adapters"`
+}
+
+// SSHKey is a public key that may log in to the guest.
+type SSHKey struct {
+	Name string `yaml:"name"`
+	Key  string `yaml:"key"` // "type base64 comment", one line
+}
+
+// BlockDevice is one of the guest's disks.
+type BlockDevice struct {
+	Name   string   `yaml:"name"`   // its role in EC2's words: root, ami, ephemeral0, swap, ebs1
+	Device string   `yaml:"device"` // "/dev/vda"
+	Bus    string   `yaml:"bus"`
+	Serial string   `yaml:"serial"`
+	Tags   []string `yaml:"tags"`
+}
+
+// File is put into the guest; exactly one of Text, File and Base64 is given.
+type File struct {
+	Path   string  `yaml:"path"` // absolute, in the guest
+	Text   Content `yaml:"text"`
+	File   string  `yaml:"file"` // relative to the manifest
+	Base64 Content `yaml:"base64"`
+}
+
+// Adapter is one network card of the guest. IPv4 and IPv6 are "dhcp", "none", or an address, of which the guest is then
+// told as a fixed configuration; not said means "what the network hands out".
+type Adapter struct {
+	Name    string   `yaml:"name"`
+	Network string   `yaml:"network"` // name or UUID of a network
+	MAC     string   `yaml:"mac"`
+	IPv4    string   `yaml:"ipv4"`
+	IPv6    string   `yaml:"ipv6"`
+	MTU     uint16   `yaml:"mtu"`
+	Routes  []Route  `yaml:"routes"`
+	DNS     []string `yaml:"dns"`
+	Search  []string `yaml:"search"`
+	Tags    []string `yaml:"tags"`
+}
+
+// Route is a route beside the default one.
+type Route struct {
+	To  string `yaml:"to"`  // "10.1.0.0/16"
+	Via string `yaml:"via"` // "10.11.12.7"
+}
+
+// Network is a manifest of kind "network": one app network.
+type Network struct {
+	Kind      string              `yaml:"kind"`
+	Name      string              `yaml:"name"`
+	UUID      string              `yaml:"uuid"`    // default: made from the name
+	Version   uint32              `yaml:"version"` // of the configuration; default 1
+	Type      string              `yaml:"type"`    // local (default), switch
+	Subnet    string              `yaml:"subnet"`
+	Gateway   string              `yaml:"gateway"` // default: the first host of the subnet
+	DHCPRange DHCPRange           `yaml:"dhcpRange"`
+	MTU       uint16              `yaml:"mtu"` // default 1500
+	DNS       []string            `yaml:"dns"`
+	Domain    string              `yaml:"domain"`
+	NTP       []string            `yaml:"ntp"`
+	Hosts     map[string][]string `yaml:"hosts"` // names that the network's DNS server answers
+	Routes    []Route             `yaml:"routes"`
+	Port      string              `yaml:"port"` // label of the device's uplink
+}
+
+// DHCPRange is the part of a subnet that addresses are handed out from, both ends included.
+type DHCPRange struct {
+	Start string `yaml:"start"`
+	End   string `yaml:"end"`
+}
+
+// Content is a text that may be long and may have line breaks; other texts are short, and one line.
+type Content string
+
+// The values of kind, metadataType, runtime, type and the addressing methods.
+const (
+	kindApp     = "app"
+	kindNetwork = "network"
+
+	metadataDrive     = "drive"
+	metadataNone      = "none"
+	metadataOpenStack = "openstack"
+	metadataMultipart = "drive-multipart"
+
+	runtimeVM        = "vm"
+	runtimeContainer = "container"
+
+	networkLocal  = "local"
+	networkSwitch = "switch"
+
+	addressDHCP = "dhcp"
+	addressNone = "none"
+)
+
+// newApp and newNetwork hold every default that a manifest has.
+func newApp() *App {
+	return &App{Version: 1, CloudInitVersion: 1, MetadataType: metadataDrive, Runtime: runtimeVM, Activate: true}
+}
+
+func newNetwork() *Network {
+	return &Network{Version: 1, Type: networkLocal, MTU: defaultMTU}
+}

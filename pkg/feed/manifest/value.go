@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package manifest
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+
+	"github.com/google/uuid"
+)
+
+// Every function here reads one value; its error is a reason made to follow "field: ".
+
+func parseUUID(s string) (uuid.UUID, error) {
+	const textLength = 36 // uuid.Parse also takes other forms, which EVE does not
+	u, err := uuid.Parse(s)
+	if err != nil || len(s) != textLength || u == uuid.Nil {
+		return uuid.Nil, fmt.Errorf("%q is not a UUID", shortened(s))
+	}
+	return u, nil
+}
+
+// namespace is the one that UUIDs are derived in; its own is of the URL of the project.
+func namespace() uuid.UUID {
+	return uuid.NewSHA1(uuid.NameSpaceURL, []byte("https://github.com/lf-edge/eve-metadata"))
+}
+
+// derivedUUID returns the UUID of something that was given a name only: version 5 (RFC 9562) of "app/web" in the
+// namespace. The same name gives the same UUID on every device and after every restart.
+func derivedUUID(kind, name string) uuid.UUID {
+	return uuid.NewSHA1(namespace(), []byte(kind+"/"+name))
+}
+
+// parseMAC reads an Ethernet address that one host can have.
+func parseMAC(s string) (net.HardwareAddr, error) {
+	const textLength = 17 // net.ParseMAC also takes longer addresses, and dotted ones
+	mac, err := net.ParseMAC(s)
+	if err != nil || len(s) != textLength {
+		return nil, fmt.Errorf("%q is not a MAC address", shortened(s))
+	}
+	if mac[0]&1 != 0 {
+		return nil, fmt.Errorf("%q is the MAC address of a group, not of one host", s)
+	}
+	if mac.String() == "00:00:00:00:00:00" {
+		return nil, fmt.Errorf("%q is the MAC address of nobody", s)
+	}
+	return mac, nil
+}
+
+// parseAddr reads an address that one host can have.
+func parseAddr(s string) (netip.Addr, error) {
+	a, err := netip.ParseAddr(s)
+	if err != nil || a.Zone() != "" || a.Is4In6() {
+		return netip.Addr{}, fmt.Errorf("%q is not an IP address", shortened(s))
+	}
+	if a.IsUnspecified() || a.IsMulticast() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
+		return netip.Addr{}, fmt.Errorf("%q is not the address of one host", s)
+	}
+	return a, nil
+}
+
+// parsePrefix reads a destination such as "10.1.0.0/16", "::/0" included.
+func parsePrefix(s string) (netip.Prefix, error) {
+	p, err := netip.ParsePrefix(s)
+	if err != nil || p.Addr().Is4In6() {
+		return netip.Prefix{}, fmt.Errorf("%q is not a network in CIDR notation, such as 10.1.0.0/16", shortened(s))
+	}
+	if p.Masked() != p {
+		return netip.Prefix{}, fmt.Errorf("%q has host bits set: write %v", s, p.Masked())
+	}
+	return p, nil
+}
+
+// parseSubnet reads a prefix that hosts can live in. Link-local addresses are not for that: one of them is the metadata
+// service's own (RFC 3927, RFC 6890).
+func parseSubnet(s string) (netip.Prefix, error) {
+	p, err := parsePrefix(s)
+	if err != nil {
+		return p, err
+	}
+	if a := p.Addr(); a.IsUnspecified() || a.IsLoopback() || a.IsMulticast() || a.IsLinkLocalUnicast() || p.Contains(netip.AddrFrom4([4]byte{169, 254, 169, 254})) {
+		return netip.Prefix{}, fmt.Errorf("%q is not a network for hosts", s)
+	}
+	return p, nil
+}
+
+// checkLabel says whether s is one label of a host name (RFC 1123).
+func checkLabel(s string) error {
+	bad := func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-')
+	}
+	if s == "" || len(s) > maxLabel || s[0] == '-' || s[len(s)-1] == '-' || strings.ContainsFunc(s, bad) {
+		return fmt.Errorf("%q is not a host name: letters, digits and inner hyphens, at most %d", shortened(s), maxLabel)
+	}
+	return nil
+}
+
+// checkDomain says whether s is a domain name without a leading or final dot (RFC 1123).
+func checkDomain(s string) error {
+	for label := range strings.SplitSeq(s, ".") {
+		if len(s) > maxDomain || checkLabel(label) != nil {
+			return fmt.Errorf("%q is not a domain name", shortened(s))
+		}
+	}
+	return nil
+}
+
+// checkSSHKey says whether s is a public key as in authorized_keys (sshd(8)): type, base64, and perhaps a comment. The
+// base64 must hold a key of that type (RFC 4253, section 6.6). Options before the type are not taken: not every
+// cloud's format can say them.
+func checkSSHKey(s string) error {
+	fields := strings.Fields(s)
+	if len(fields) < 2 {
+		return errors.New("not an SSH public key: type, base64 and perhaps a comment are wanted")
+	}
+	switch name := fields[0]; {
+	case strings.HasPrefix(name, "ssh-"), strings.HasPrefix(name, "ecdsa-sha2-"), strings.HasPrefix(name, "sk-"):
+	default:
+		return fmt.Errorf("not an SSH public key: %q is no type of key", shortened(name))
+	}
+	blob, err := base64.StdEncoding.DecodeString(fields[1])
+	if err != nil {
+		return fmt.Errorf("not an SSH public key: %q is not base64", shortened(fields[1]))
+	}
+	const lengthBytes = 4
+	if len(blob) < lengthBytes {
+		return errors.New("not an SSH public key: the base64 part is cut off")
+	}
+	n, blob := binary.BigEndian.Uint32(blob), blob[lengthBytes:]
+	if uint64(n) > uint64(len(blob)) || string(blob[:n]) != fields[0] || uint64(n) == uint64(len(blob)) {
+		return fmt.Errorf("not an SSH public key: the base64 part holds no %s key", shortened(fields[0]))
+	}
+	return nil
+}
+
+// ipNet is a prefix as EVE's types have it.
+func ipNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package feed
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/lf-edge/eve-metadata/pkg/eve"
+	"github.com/lf-edge/eve-metadata/pkg/pubsub"
+)
+
+// The topics of every feed. A subscriber needs nothing but these.
+func appsTopic() pubsub.Topic[eve.AppInstanceConfig] {
+	return pubsub.TopicOf[eve.AppInstanceConfig](eve.AgentFeed)
+}
+
+func networksTopic() pubsub.Topic[eve.NetworkInstanceConfig] {
+	return pubsub.TopicOf[eve.NetworkInstanceConfig](eve.AgentFeed)
+}
+
+func metadataTopic() pubsub.Topic[eve.InstanceMetadata] {
+	return pubsub.TopicOf[eve.InstanceMetadata](eve.AgentFeed)
+}
+
+// Publisher makes the three topics of the feed be a Set. It starts with what an earlier run left behind, which stays
+// until a Publish changes or prunes it. It is used from one goroutine.
+type Publisher struct {
+	apps      table[eve.AppInstanceConfig]
+	networks  table[eve.NetworkInstanceConfig]
+	metadata  table[eve.InstanceMetadata]
+	restarted bool
+}
+
+// NewPublisher opens the topics. The error wraps pubsub.ErrInUse when another feed has one of them.
+func NewPublisher(d pubsub.Driver) (*Publisher, error) {
+	var (
+		p   Publisher
+		err error
+	)
+	if p.networks, err = openTable(d, networksTopic()); err != nil {
+		return nil, err
+	}
+	if p.metadata, err = openTable(d, metadataTopic()); err != nil {
+		return nil, errors.Join(err, p.networks.pub.Detach())
+	}
+	if p.apps, err = openTable(d, appsTopic()); err != nil {
+		return nil, errors.Join(err, p.metadata.pub.Detach(), p.networks.pub.Detach())
+	}
+	return &p, nil
+}
+
+// Publish makes the topics be s: it sets what differs and, when prune is set, deletes what s does not have. Publishing
+// the same Set again does nothing.
+//
+// What an app refers to is published before the app and deleted after it. The first Publish, once done, signals on all
+// three topics that they are complete (EVE pubsub's restart counter): what an earlier run left counts as part of them
+// when prune is not set.
+//
+// The error joins one error per value that could not be published; all others are in force. An app that is larger than
+// pubsub carries is published without its user data and access lists and with the reason in its Errors, as EVE's
+// zedagent does; then an error that wraps pubsub.ErrTooLarge is part of the result as well.
+func (p *Publisher) Publish(s Set, prune bool) error {
+	errs := p.networks.set(s.Networks, nil)
+	errs = append(errs, p.publishApps(s)...)
+	if prune {
+		errs = append(errs, p.apps.prune(s.Apps)...)
+		errs = append(errs, p.metadata.prune(s.Metadata)...)
+		errs = append(errs, p.networks.prune(s.Networks)...)
+	}
+	if !p.restarted {
+		p.restarted = true
+		errs = append(errs, p.networks.pub.SignalRestarted(), p.metadata.pub.SignalRestarted(), p.apps.pub.SignalRestarted())
+	}
+	return errors.Join(errs...)
+}
+
+// publishApps publishes metadata and apps. Where the metadata is too large, its app is told so as well: an app whose
+// guest would miss files or keys must not look well.
+func (p *Publisher) publishApps(s Set) []error {
+	reasons := map[string]string{}
+	errs := p.metadata.set(s.Metadata, func(key string, m eve.InstanceMetadata) eve.InstanceMetadata {
+		reasons[key] = "metadata is too large: vendor data and files are left out"
+		m.VendorData, m.VendorData2, m.Files = nil, nil, nil
+		return m
+	})
+	apps := s.Apps
+	if len(reasons) > 0 {
+		apps = maps.Clone(s.Apps)
+		for key, reason := range reasons {
+			if app, ok := apps[key]; ok {
+				apps[key] = withError(app, reason)
+			}
+		}
+	}
+	return append(errs, p.apps.set(apps, func(_ string, a eve.AppInstanceConfig) eve.AppInstanceConfig {
+		return shrunk(a)
+	})...)
+}
+
+// shrunk returns an app without what may be of any size, and with the reason.
+func shrunk(a eve.AppInstanceConfig) eve.AppInstanceConfig {
+	size := len(a.CipherData)
+	if a.CloudInitUserData != nil {
+		size += len(*a.CloudInitUserData)
+	}
+	acls := 0
+	adapters := slices.Clone(a.AppNetAdapterList)
+	for i := range adapters {
+		acls += len(adapters[i].ACLs)
+		adapters[i].ACLs = nil
+	}
+	a = withError(a, fmt.Sprintf("configuration is too large: %d bytes of user data and %d access rules are left out", size, acls))
+	a.AppNetAdapterList = adapters
+	a.CloudInitUserData = nil
+	a.CipherBlockStatus = eve.CipherBlockStatus{CipherBlockID: a.CipherBlockID}
+	return a
+}
+
+func withError(a eve.AppInstanceConfig, reason string) eve.AppInstanceConfig {
+	a.Errors = append(slices.Clone(a.Errors), reason)
+	return a
+}
+
+// Skipped returns what an earlier run left behind and this one cannot read: one *pubsub.ValueError each.
+func (p *Publisher) Skipped() []error {
+	return slices.Concat(p.networks.pub.Skipped(), p.metadata.pub.Skipped(), p.apps.pub.Skipped())
+}
+
+// Close withdraws all that is published: the apps are gone for every subscriber.
+func (p *Publisher) Close() error {
+	return errors.Join(p.apps.pub.Close(), p.metadata.pub.Close(), p.networks.pub.Close())
+}
+
+// Detach stops publishing and leaves all behind for the next run to start from.
+func (p *Publisher) Detach() error {
+	return errors.Join(p.apps.pub.Detach(), p.metadata.pub.Detach(), p.networks.pub.Detach())
+}
+
+// table is one topic, with the keys that are published in it.
+type table[T any] struct {
+	pub  *pubsub.Publication[T]
+	keys map[string]bool
+}
+
+func openTable[T any](d pubsub.Driver, t pubsub.Topic[T]) (table[T], error) {
+	pub, err := pubsub.NewPublication(d, t)
+	if err != nil {
+		return table[T]{}, err
+	}
+	if err := pub.ClearRestarted(); err != nil {
+		return table[T]{}, errors.Join(err, pub.Detach())
+	}
+	keys := map[string]bool{}
+	for key := range pub.Table() {
+		keys[key] = true
+	}
+	for _, err := range pub.Skipped() {
+		var ve *pubsub.ValueError
+		if errors.As(err, &ve) {
+			keys[ve.Key] = true // not readable, but there: to be pruned like the others
+		}
+	}
+	return table[T]{pub: pub, keys: keys}, nil
+}
+
+// set publishes all values, in the order of their keys. A value that is too large is given to shrink, when there is
+// one, and what that returns is published instead.
+func (t table[T]) set(values map[string]T, shrink func(key string, v T) T) []error {
+	var errs []error
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		err := t.pub.Set(key, values[key])
+		if shrink != nil && errors.Is(err, pubsub.ErrTooLarge) {
+			errs = append(errs, err)
+			err = t.pub.Set(key, shrink(key, values[key]))
+		}
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		t.keys[key] = true
+	}
+	return errs
+}
+
+// prune deletes what is published and not among the values.
+func (t table[T]) prune(values map[string]T) []error {
+	var errs []error
+	for _, key := range slices.Sorted(maps.Keys(t.keys)) {
+		if _, wanted := values[key]; wanted {
+			continue
+		}
+		if err := t.pub.Delete(key); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		delete(t.keys, key)
+	}
+	return errs
+}
