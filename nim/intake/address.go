@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package intake
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/lf-edge/eve-metadata/nim/plan"
+)
+
+// addrOf returns an address of a topic; the zero one for none. It reports false for what is neither.
+func addrOf(ip net.IP) (netip.Addr, bool) {
+	if len(ip) == 0 {
+		return netip.Addr{}, true
+	}
+	a, ok := netip.AddrFromSlice(ip)
+	return a.Unmap(), ok
+}
+
+// prefixOf returns a subnet of a topic. It reports false for none and for one whose mask has holes.
+func prefixOf(n *net.IPNet) (netip.Prefix, bool) {
+	if n == nil {
+		return netip.Prefix{}, false
+	}
+	a, ok := netip.AddrFromSlice(n.IP)
+	ones, bits := n.Mask.Size()
+	if a = a.Unmap(); !ok || bits != a.BitLen() {
+		return netip.Prefix{}, false
+	}
+	return netip.PrefixFrom(a, ones).Masked(), true
+}
+
+// wish fills in which addresses the config of an adapter wants.
+func wish(c *plan.Claim, a Adapter, subnet plan.Subnet) error {
+	mac, err := plan.MACFrom(a.Config.AppMacAddr)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	c.MAC = mac
+	for i, ip := range []net.IP{a.Config.AppIPAddr, a.Metadata.IPv6} {
+		addr, ok := addrOf(ip)
+		if !ok || i == 1 && addr.Is4() || addr.IsValid() && !addr.IsGlobalUnicast() && !addr.IsLinkLocalUnicast() {
+			return fmt.Errorf("%w: address %q is not one for a guest", ErrInvalid, ip)
+		}
+		switch {
+		case !addr.IsValid():
+		case addr == MetadataAddress():
+			return fmt.Errorf("%w: address %s is the metadata service's", ErrInvalid, addr)
+		case addr.Is4():
+			c.IPv4 = addr
+		default:
+			c.IPv6 = addr
+		}
+	}
+	if c.IPv4.IsValid() && subnet.Prefix.IsValid() && subnet.Prefix.Addr().Is6() {
+		return fmt.Errorf("%w: address %s in subnet %s: %w", ErrInvalid, c.IPv4, subnet.Prefix, plan.ErrOutside)
+	}
+	return nil
+}

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package intake turns topics into what package plan works on.
+//
+// In come AppInstanceConfig, NetworkInstanceConfig and InstanceMetadata, one value at a time (Table). Out come, for the
+// networks that changed, everything that concerns one network (Input) and, from that and what its guests had before, the
+// network that the kernel should have and what each adapter gets (Build). Package nim follows the topics and calls it.
+//
+// Nothing here has state but Table, and nothing logs: what is wrong with a config is part of the result.
+package intake
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/lf-edge/eve-metadata/nim/plan"
+	"github.com/lf-edge/eve-metadata/pkg/eve"
+)
+
+// Table holds the topics' values, by key, and knows what has changed since it was last asked. It is used by one goroutine
+// at a time. Keys are UUIDs as text, as everywhere in EVE's topics.
+type Table struct {
+	apps     map[string]eve.AppInstanceConfig
+	networks map[string]eve.NetworkInstanceConfig
+	metadata map[string]eve.InstanceMetadata
+	members  map[string]map[string]bool // apps by network
+	changed  Changes
+}
+
+// Changes names what changed: networks of which the config or a member did, and apps.
+type Changes struct {
+	Networks map[string]bool
+	Apps     map[string]bool
+}
+
+func newChanges() Changes { return Changes{Networks: map[string]bool{}, Apps: map[string]bool{}} }
+
+// NewTable returns a table without values.
+func NewTable() *Table {
+	return &Table{
+		apps:     map[string]eve.AppInstanceConfig{},
+		networks: map[string]eve.NetworkInstanceConfig{},
+		metadata: map[string]eve.InstanceMetadata{},
+		members:  map[string]map[string]bool{},
+		changed:  newChanges(),
+	}
+}
+
+// SetApp adds an app instance or replaces it. The error says that key is not the UUID of the value, which is then refused:
+// names in the kernel are made of it.
+func (t *Table) SetApp(key string, app eve.AppInstanceConfig) error {
+	if err := checkKey(key, app.UUIDandVersion.UUID); err != nil {
+		return fmt.Errorf("take app instance %q: %w", key, err)
+	}
+	t.DeleteApp(key)
+	t.apps[key] = app
+	for _, a := range app.AppNetAdapterList {
+		network := a.Network.String()
+		if t.members[network] == nil {
+			t.members[network] = map[string]bool{}
+		}
+		t.members[network][key] = true
+	}
+	t.touchApp(key)
+	return nil
+}
+
+func checkKey(key string, id uuid.UUID) error {
+	if id.String() != key {
+		return fmt.Errorf("its UUID is %s", id)
+	}
+	return nil
+}
+
+// DeleteApp forgets an app instance; one that is not there is no mistake.
+func (t *Table) DeleteApp(key string) {
+	t.touchApp(key)
+	for _, a := range t.apps[key].AppNetAdapterList {
+		network := a.Network.String()
+		if delete(t.members[network], key); len(t.members[network]) == 0 {
+			delete(t.members, network)
+		}
+	}
+	delete(t.apps, key)
+}
+
+// touchApp notes a change of an app instance and thereby of the networks that it is in.
+func (t *Table) touchApp(key string) {
+	t.changed.Apps[key] = true
+	for _, a := range t.apps[key].AppNetAdapterList {
+		t.changed.Networks[a.Network.String()] = true
+	}
+}
+
+// SetNetwork adds a network instance or replaces it; see SetApp for the error.
+func (t *Table) SetNetwork(key string, network eve.NetworkInstanceConfig) error {
+	if err := checkKey(key, network.UUID); err != nil {
+		return fmt.Errorf("take network instance %q: %w", key, err)
+	}
+	t.networks[key] = network
+	t.changed.Networks[key] = true
+	return nil
+}
+
+// DeleteNetwork forgets a network instance; one that is not there is no mistake.
+func (t *Table) DeleteNetwork(key string) {
+	if _, ok := t.networks[key]; ok {
+		delete(t.networks, key)
+		t.changed.Networks[key] = true
+	}
+}
+
+// SetMetadata adds what is to be known of an app instance, which may come before the app instance itself.
+func (t *Table) SetMetadata(key string, m eve.InstanceMetadata) {
+	t.metadata[key] = m
+	t.touchApp(key)
+}
+
+// DeleteMetadata forgets it.
+func (t *Table) DeleteMetadata(key string) {
+	delete(t.metadata, key)
+	t.touchApp(key)
+}
+
+// Touch notes changes that the topics do not tell of.
+func (t *Table) Touch(c Changes) {
+	maps.Copy(t.changed.Networks, c.Networks)
+	maps.Copy(t.changed.Apps, c.Apps)
+}
+
+// Everything returns all that there is, as if it had changed.
+func (t *Table) Everything() Changes {
+	all := newChanges()
+	for key := range t.networks {
+		all.Networks[key] = true
+	}
+	for key := range t.members {
+		all.Networks[key] = true
+	}
+	for key := range t.apps {
+		all.Apps[key] = true
+	}
+	return all
+}
+
+// Take returns what has changed since the last Take.
+func (t *Table) Take() Changes {
+	c := t.changed
+	t.changed = newChanges()
+	return c
+}
+
+// App returns an app instance.
+func (t *Table) App(key string) (eve.AppInstanceConfig, bool) {
+	a, ok := t.apps[key]
+	return a, ok
+}
+
+// AdapterID names one adapter of one app instance.
+type AdapterID struct {
+	App     string // UUID
+	Adapter string // name
+}
+
+// Adapter is what the topics say of one adapter.
+type Adapter struct {
+	AdapterID
+	Active   bool          // the app instance is to run
+	Kind     plan.PortKind // how it is attached
+	Config   eve.AppNetAdapterConfig
+	Metadata eve.AdapterMetadata
+	Err      error // why it can not be had, whatever the network is like
+}
+
+// Input is all that the topics say of one network.
+type Input struct {
+	Network  string // UUID
+	Config   *eve.NetworkInstanceConfig
+	Adapters []Adapter // by app instance, then in the order of its config; IDs are unique
+}
+
+// Network returns the input for one network, known or not.
+func (t *Table) Network(key string) Input {
+	in := Input{Network: key}
+	if config, ok := t.networks[key]; ok {
+		in.Config = &config
+	}
+	for _, app := range slices.Sorted(maps.Keys(t.members[key])) {
+		in.Adapters = append(in.Adapters, t.adapters(app, key)...)
+	}
+	return in
+}
+
+// adapters returns the adapters that an app instance has in a network. Of those with equal names, anywhere in the app
+// instance, only the first can be had: nothing could tell the others apart over time. They are left out (Duplicate).
+func (t *Table) adapters(key, network string) []Adapter {
+	app, meta := t.apps[key], t.metadata[key]
+	var found []Adapter
+	for i, a := range app.AppNetAdapterList {
+		if a.Network.String() != network || Duplicate(app.AppNetAdapterList, i) {
+			continue
+		}
+		adapter := Adapter{AdapterID: AdapterID{key, a.Name}, Active: app.Activate, Kind: kindOf(app), Config: a}
+		if a.Error != "" {
+			adapter.Err = fmt.Errorf("read the adapter's config: %s", a.Error)
+		}
+		for _, m := range meta.Adapters {
+			if m.Name == a.Name {
+				adapter.Metadata = m
+				break
+			}
+		}
+		found = append(found, adapter)
+	}
+	return found
+}
+
+// Duplicate tells whether the adapter at i has the name of one before it.
+func Duplicate(adapters []eve.AppNetAdapterConfig, i int) bool {
+	return slices.ContainsFunc(adapters[:i], func(a eve.AppNetAdapterConfig) bool { return a.Name == adapters[i].Name })
+}
+
+// kindOf returns how an app instance is attached: containers that run in the host's kernel by veth, all else by tap.
+func kindOf(app eve.AppInstanceConfig) plan.PortKind {
+	if app.FixedResources.VirtualizationMode == eve.VmModeNoHyper {
+		return plan.Veth
+	}
+	return plan.Tap
+}

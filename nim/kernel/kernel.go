@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package kernel is the only one that talks netlink: it reports what the kernel has of an app network (package plan's
+// Seen) and carries out a plan's steps. Package nim calls it.
+//
+// Each namespace is worked on through a Session: one namespace file and one netlink socket, opened in that namespace, so
+// that no call after that has to enter it. Entering is left for what netlink can not do: taps and listening sockets.
+//
+// All of it needs CAP_NET_ADMIN and CAP_SYS_ADMIN, if only those of a user namespace.
+package kernel
+
+import (
+	"fmt"
+	"path/filepath"
+
+	"github.com/lf-edge/eve-metadata/nim/plan"
+	"github.com/lf-edge/eve-metadata/pkg/netns"
+)
+
+// Kernel is the app networks' namespaces under a root directory.
+type Kernel struct {
+	dir string
+	// share the directory with other mount namespaces, as ip-netns(8) does. Under a root of its own nobody else looks.
+	share bool
+}
+
+// New returns the kernel's side of the namespaces in root's directory run/netns, which for root "" is ip-netns(8)'s own.
+// It opens and makes nothing.
+func New(root string) *Kernel {
+	return &Kernel{dir: filepath.Join("/", root, "run/netns"), share: root == ""}
+}
+
+// Dir returns the directory of the namespaces.
+func (k *Kernel) Dir() string { return k.dir }
+
+// Path returns the path of a namespace, given its name.
+func (k *Kernel) Path(name string) string { return filepath.Join(k.dir, name) }
+
+// Names returns the names of the namespaces that are ours, sorted.
+func (k *Kernel) Names() ([]string, error) {
+	all, err := netns.List(k.dir)
+	if err != nil {
+		return nil, err
+	}
+	var ours []string
+	for _, name := range all {
+		if plan.IsNamespace(name) {
+			ours = append(ours, name)
+		}
+	}
+	return ours, nil
+}
+
+// StepError is a step that failed.
+type StepError struct {
+	Step plan.Step
+	Err  error
+}
+
+// Error names the step as ip(8) would be told it.
+func (e *StepError) Error() string { return fmt.Sprintf("%s: %v", e.Step, e.Err) }
+
+// Unwrap returns what went wrong.
+func (e *StepError) Unwrap() error { return e.Err }
+
+// NetworkPath returns the path of an app network's namespace, given its network instance's UUID.
+func (k *Kernel) NetworkPath(network string) string { return k.Path(plan.NamespaceName(network)) }
+
+// Remove removes a namespace, given its name, unless it is gone already.
+func (k *Kernel) Remove(name string) error { return netns.Delete(k.Path(name)) }

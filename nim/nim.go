@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package nim manages the app networks that are ours to make: for each network instance a network namespace with a
+// bridge in it, which has the gateway's address and the metadata address, and a port on the bridge for every guest's
+// adapter. (EVE has an agent of the same name that manages the device's own ports. That is another matter.)
+//
+// In come topics of a feed: NetworkInstanceConfig, AppInstanceConfig and InstanceMetadata. Out come changes of the
+// kernel's state, the topics NetworkInstanceStatus and AppNetworkStatus, and the listening socket of each network on an
+// endpoint.Board. The command that runs the service calls it.
+//
+// The packages below share the work: nim/intake knows topics and no kernel, nim/plan knows neither, nim/kernel knows the
+// kernel and no topics. This package runs them, one network at a time and whenever something that concerns it has
+// changed: read what is wanted, observe what there is, plan, carry out, tell.
+//
+// What has been made outlives the process. When it starts again it finds the namespaces as they are, and the addresses of
+// the guests in AppNetworkStatus, which is kept over reboots. Nothing is removed before the feed has told everything
+// once (see feed.complete): a restart in which topics arrive one by one tears nothing down.
+package nim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/lf-edge/eve-metadata/nim/intake"
+	"github.com/lf-edge/eve-metadata/nim/kernel"
+	"github.com/lf-edge/eve-metadata/pkg/endpoint"
+	"github.com/lf-edge/eve-metadata/pkg/eve"
+	"github.com/lf-edge/eve-metadata/pkg/pubsub"
+	"github.com/lf-edge/eve-metadata/pkg/task"
+)
+
+// Config is what a Manager needs.
+type Config struct {
+	// Driver carries the topics, both ways.
+	Driver pubsub.Driver
+	// Root is a directory under which run/netns is; "" for the device's own /run/netns.
+	Root string
+	// Feed is the agent whose topics say what is wanted; "" means eve.AgentFeed.
+	Feed string
+	// Board is where the listening sockets are posted.
+	Board *endpoint.Board
+	// Log is told of what goes wrong and of what goes well again, once each.
+	Log *logrus.Logger
+	// DryRun has the manager plan and tell, and touch nothing: topics say what would be, and no socket is posted. It
+	// needs no privileges.
+	DryRun bool
+}
+
+// Manager makes the app networks be as the topics want them. It is a task.Task.
+type Manager struct {
+	cfg    Config
+	kernel host
+	ready  task.Ready
+	now    func() time.Time
+	wake   chan struct{} // holds a token while there may be something to do
+
+	mu    sync.Mutex // guards feed, which the subscriptions write
+	feed  feed
+	state state // of Run's own goroutine
+}
+
+// state is what a running Manager knows.
+type state struct {
+	networks      map[string]*network // by UUID
+	networkStatus *pubsub.Publication[eve.NetworkInstanceStatus]
+	appStatus     *pubsub.Publication[eve.AppNetworkStatus]
+	posted        *[]endpoint.Endpoint // what the board was told last; nil: nothing yet
+	complete      bool                 // what the feed does not have is to be removed
+}
+
+// New returns a manager. It starts nothing and changes nothing.
+func New(cfg Config) (*Manager, error) {
+	if cfg.Feed == "" {
+		cfg.Feed = eve.AgentFeed
+	}
+	if cfg.Driver == nil || cfg.Board == nil || cfg.Log == nil {
+		return nil, errors.New("make network manager: Driver, Board and Log are needed")
+	}
+	var h host = netlinkHost{kernel.New(cfg.Root)}
+	if cfg.DryRun {
+		h = dryHost{}
+	}
+	return &Manager{
+		cfg:    cfg,
+		kernel: h,
+		now:    time.Now,
+		wake:   make(chan struct{}, 1),
+		feed:   feed{table: intake.NewTable()},
+		state:  state{networks: map[string]*network{}},
+	}, nil
+}
+
+// String names the task.
+func (m *Manager) String() string { return "nim" }
+
+// Ready is closed when everything that the feed wants has been tried once, that is after the feed has told all of it.
+func (m *Manager) Ready() <-chan struct{} { return m.ready.Done() }
+
+// Run keeps the networks as they are wanted until ctx ends, and returns nil then. All networks stay; the listening sockets
+// are closed, and the topics are left as they are for the next run. An error says that a topic can not be published or
+// followed: pubsub.ErrInUse when another manager runs.
+func (m *Manager) Run(ctx context.Context) (err error) {
+	if err := m.open(); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, m.close()) }()
+	m.recall()
+	eg, ctx := errgroup.WithContext(ctx)
+	m.follow(ctx, eg)
+	eg.Go(func() error {
+		m.loop(ctx)
+		return nil
+	})
+	return eg.Wait()
+}
+
+// open opens what is published.
+func (m *Manager) open() (err error) {
+	s := &m.state
+	if s.networkStatus, err = pubsub.NewPublication(m.cfg.Driver, NetworkStatusTopic()); err != nil {
+		return err
+	}
+	if s.appStatus, err = pubsub.NewPublication(m.cfg.Driver, AppStatusTopic()); err != nil {
+		return errors.Join(err, s.networkStatus.Detach())
+	}
+	for _, err := range append(s.networkStatus.Skipped(), s.appStatus.Skipped()...) {
+		m.cfg.Log.WithError(err).Warn("a status of an earlier run is left out")
+	}
+	err = errors.Join(s.networkStatus.ClearRestarted(), s.appStatus.ClearRestarted())
+	if err != nil {
+		return errors.Join(err, m.close())
+	}
+	return nil
+}
+
+// close lets go of all that a run has, and leaves behind what the next one starts from.
+func (m *Manager) close() error {
+	var errs []error
+	m.cfg.Board.Post(nil)
+	for _, n := range m.state.networks {
+		errs = append(errs, n.closeListener())
+	}
+	return errors.Join(append(errs, m.state.networkStatus.Detach(), m.state.appStatus.Detach())...)
+}
+
+// NetworkStatusTopic is where the state of app networks is published, keyed by the network instance's UUID.
+func NetworkStatusTopic() pubsub.Topic[eve.NetworkInstanceStatus] {
+	return pubsub.TopicOf[eve.NetworkInstanceStatus](eve.AgentNim)
+}
+
+// AppStatusTopic is where the state of guests' adapters is published, keyed by the app instance's UUID. It is kept over
+// reboots, because it says which address is whose.
+func AppStatusTopic() pubsub.Topic[eve.AppNetworkStatus] {
+	return pubsub.TopicOf[eve.AppNetworkStatus](eve.AgentNim, pubsub.Persistent())
+}
+
+// NamespacePath returns the path of the network namespace of an app network, given its network instance's UUID as text.
+func NamespacePath(root, network string) string {
+	return kernel.New(root).NetworkPath(network)
+}
+
+// Remove removes every app network of ours under root, as if there never had been one. No manager may be running.
+func Remove(ctx context.Context, root string) error {
+	k := kernel.New(root)
+	names, err := k.Names()
+	if err != nil {
+		return fmt.Errorf("remove app networks: %w", err)
+	}
+	var errs []error
+	for _, name := range names {
+		if err := ctx.Err(); err != nil {
+			return errors.Join(append(errs, fmt.Errorf("remove app networks: %w", err))...)
+		}
+		errs = append(errs, k.Remove(name))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,548 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package nim_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+	"github.com/sirupsen/logrus"
+	logtest "github.com/sirupsen/logrus/hooks/test"
+	"go.uber.org/goleak"
+
+	"github.com/lf-edge/eve-metadata/nim"
+	"github.com/lf-edge/eve-metadata/nim/plan"
+	"github.com/lf-edge/eve-metadata/nim/plan/plantest"
+	"github.com/lf-edge/eve-metadata/pkg/endpoint"
+	"github.com/lf-edge/eve-metadata/pkg/eve"
+	"github.com/lf-edge/eve-metadata/pkg/pubsub"
+	"github.com/lf-edge/eve-metadata/pkg/pubsub/memory"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// bench is a manager on a kernel of memory, in a bubble of time of its own: after settle nothing is left to be done until
+// time passes.
+type bench struct {
+	t        *testing.T
+	driver   *memory.Driver
+	kernel   *plantest.Kernel
+	board    *endpoint.Board
+	log      *logtest.Hook
+	manager  *nim.Manager
+	networks *pubsub.Publication[eve.NetworkInstanceConfig]
+	apps     *pubsub.Publication[eve.AppInstanceConfig]
+	metadata *pubsub.Publication[eve.InstanceMetadata]
+	state    struct {
+		sync.Mutex
+		networks map[string]eve.NetworkInstanceStatus
+		apps     map[string]eve.AppNetworkStatus
+	}
+}
+
+func withBench(t *testing.T, test func(b *bench)) {
+	t.Helper()
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := &bench{t: t, driver: &memory.Driver{}, kernel: &plantest.Kernel{}, board: endpoint.NewBoard()}
+		b.state.networks, b.state.apps = map[string]eve.NetworkInstanceStatus{}, map[string]eve.AppNetworkStatus{}
+		b.networks = publish[eve.NetworkInstanceConfig](b)
+		b.apps = publish[eve.AppInstanceConfig](b)
+		b.metadata = publish[eve.InstanceMetadata](b)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		watch(ctx, b, nim.NetworkStatusTopic(), b.state.networks)
+		watch(ctx, b, nim.AppStatusTopic(), b.state.apps)
+		test(b)
+	})
+}
+
+func publish[T any](b *bench) *pubsub.Publication[T] {
+	p, err := pubsub.NewPublication(b.driver, pubsub.TopicOf[T](eve.AgentFeed))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return p
+}
+
+func watch[T any](ctx context.Context, b *bench, topic pubsub.Topic[T], to map[string]T) {
+	go func() {
+		err := pubsub.Subscribe(ctx, b.driver, topic, func(e pubsub.Event[T]) {
+			b.state.Lock()
+			defer b.state.Unlock()
+			switch e.Kind {
+			case pubsub.Create, pubsub.Modify:
+				to[e.Key] = e.Value
+			case pubsub.Delete:
+				delete(to, e.Key)
+			}
+		})
+		if err != nil {
+			b.t.Errorf("watch %s: %v", topic.Name(), err)
+		}
+	}()
+}
+
+// network returns the published state of a network, given its name.
+func (b *bench) network(name string) eve.NetworkInstanceStatus {
+	b.state.Lock()
+	defer b.state.Unlock()
+	return b.state.networks[key(name)]
+}
+
+// app returns the published state of an app instance, given its name.
+func (b *bench) app(name string) eve.AppNetworkStatus {
+	b.state.Lock()
+	defer b.state.Unlock()
+	return b.state.apps[key(name)]
+}
+
+// allApps returns the published state of all app instances, by UUID.
+func (b *bench) allApps() map[string]eve.AppNetworkStatus {
+	b.state.Lock()
+	defer b.state.Unlock()
+	return maps.Clone(b.state.apps)
+}
+
+// start runs a manager and returns what stops it.
+func (b *bench) start() (stop func()) {
+	b.t.Helper()
+	log, hook := logtest.NewNullLogger()
+	b.log = hook
+	m, err := nim.New(nim.Config{Driver: b.driver, Board: b.board, Log: log})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	m.OnFake(b.kernel, func(netip.AddrPort) (net.Listener, error) { return newListener(), nil })
+	b.manager = m
+	ctx, cancel := context.WithCancel(b.t.Context())
+	done := make(chan error, 1)
+	go func() { done <- m.Run(ctx) }()
+	return func() {
+		b.t.Helper()
+		cancel()
+		if err := <-done; err != nil {
+			b.t.Errorf("run manager: %v", err)
+		}
+	}
+}
+
+// listener accepts nobody.
+type listener struct {
+	net.Listener
+	closed chan struct{}
+}
+
+func newListener() *listener { return &listener{closed: make(chan struct{})} }
+
+func (l *listener) Close() error {
+	close(l.closed)
+	return nil
+}
+
+func (b *bench) must(errs ...error) {
+	b.t.Helper()
+	if err := errors.Join(errs...); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *bench) complete() {
+	b.t.Helper()
+	b.must(b.networks.SignalRestarted(), b.metadata.SignalRestarted(), b.apps.SignalRestarted())
+}
+
+func (b *bench) ready() bool {
+	select {
+	case <-b.manager.Ready():
+		return true
+	default:
+		return false
+	}
+}
+
+// errors returns the logged messages above Info, each with its error.
+func (b *bench) errors() (all []string) {
+	for _, e := range b.log.AllEntries() {
+		if e.Level < logrus.InfoLevel {
+			all = append(all, fmt.Sprintf("%s: %v", e.Message, e.Data["error"]))
+		}
+	}
+	b.log.Reset()
+	return all
+}
+
+func id(name string) uuid.UUID { return uuid.NewSHA1(uuid.NameSpaceOID, []byte(name)) }
+func key(name string) string   { return id(name).String() }
+
+func network(name string) eve.NetworkInstanceConfig {
+	return eve.NetworkInstanceConfig{
+		UUIDandVersion: eve.UUIDandVersion{UUID: id(name)}, DisplayName: name, Type: eve.NetworkInstanceTypeLocal, Activate: true,
+		Subnet: &net.IPNet{IP: net.IPv4(10, 0, 0, 0).To4(), Mask: net.CIDRMask(16, 32)}, Gateway: net.IPv4(10, 0, 0, 1),
+	}
+}
+
+func app(name string, networks ...string) eve.AppInstanceConfig {
+	a := eve.AppInstanceConfig{UUIDandVersion: eve.UUIDandVersion{UUID: id(name)}, DisplayName: name, Activate: true,
+		FixedResources: eve.VmConfig{VirtualizationMode: eve.VmModeNoHyper}}
+	for i, n := range networks {
+		a.AppNetAdapterList = append(a.AppNetAdapterList, eve.AppNetAdapterConfig{Name: fmt.Sprintf("eth%d", i), Network: id(n)})
+	}
+	return a
+}
+
+func (b *bench) setNetwork(names ...string) {
+	b.t.Helper()
+	for _, name := range names {
+		b.must(b.networks.Set(key(name), network(name)))
+	}
+}
+
+func (b *bench) setApp(a eve.AppInstanceConfig) {
+	b.t.Helper()
+	b.must(b.apps.Set(a.UUIDandVersion.UUID.String(), a))
+}
+
+// Ready means that the feed has told everything and that everything has been tried.
+func TestReady(t *testing.T) {
+	withBench(t, func(b *bench) {
+		stop := b.start()
+		defer stop()
+		synctest.Wait()
+		if b.ready() {
+			t.Error("ready before the feed has told anything")
+		}
+		b.setNetwork("blue")
+		synctest.Wait()
+		if b.ready() {
+			t.Error("ready before the feed has told everything")
+		}
+		if b.kernel.ID(plan.NamespaceName(key("blue"))) == 0 {
+			t.Error("what is wanted for sure is not made before the feed has told everything")
+		}
+		b.complete()
+		synctest.Wait()
+		if !b.ready() {
+			t.Error("not ready when the feed has told everything")
+		}
+	})
+}
+
+// A failure is told in the status, logged once, tried again later and later, and is over when it is over.
+func TestRetry(t *testing.T) {
+	withBench(t, func(b *bench) {
+		began := time.Now()
+		attempts := make(chan time.Duration, 100)
+		var repaired atomic.Bool
+		b.kernel.Fail = func(s plan.Step) error {
+			if add, ok := s.(plan.AddrAdd); ok && !repaired.Load() && add.Prefix.Addr().IsLinkLocalUnicast() {
+				attempts <- time.Since(began)
+				return errors.New("no such luck")
+			}
+			return nil
+		}
+		b.setNetwork("blue")
+		b.setApp(app("web", "blue"))
+		b.complete()
+		stop := b.start()
+		defer stop()
+		time.Sleep(10 * time.Second) // of the bubble's time: the test does not wait
+		synctest.Wait()
+		s := b.network("blue")
+		if !strings.Contains(s.ReconcileErr.Error, "addr add 169.254.169.254/32 dev br0: no such luck") || s.Error != s.ReconcileErr.Error {
+			t.Errorf("error in the status is %q and %q", s.ReconcileErr.Error, s.Error)
+		}
+		if got := s.ReconcileErr.ErrorTime.Sub(began); got > 0 {
+			t.Errorf("error is said to be %v younger than it is", got)
+		}
+		if got := b.errors(); len(got) != 1 {
+			t.Errorf("logged %q, want one error", got)
+		}
+		for i, want := range []time.Duration{0, time.Second, 3 * time.Second, 7 * time.Second} {
+			if got := <-attempts; got != want {
+				t.Errorf("attempt %d after %v, want %v", i, got, want)
+			}
+		}
+		if more := len(attempts); more > 0 {
+			t.Errorf("%d attempts more than there should be", more)
+		}
+		if !b.app("web").Activated {
+			t.Error("the port is not there, though nothing was wrong with it")
+		}
+		repaired.Store(true)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if s := b.network("blue"); s.Error != "" || s.ReconcileErr.Error != "" || !s.Activated {
+			t.Errorf("after the repair the status is %+v", s)
+		}
+		b.kernel.Steps()
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if steps := b.kernel.Steps(); len(steps) > 0 {
+			t.Errorf("steps with nothing to do: %v", steps)
+		}
+	})
+}
+
+// An adapter that can not be had does not keep the others from being served.
+func TestAdapterFails(t *testing.T) {
+	withBench(t, func(b *bench) {
+		vm := app("vm", "blue")
+		vm.FixedResources.VirtualizationMode = eve.VmModeHVM
+		b.kernel.Fail = func(s plan.Step) error {
+			if add, ok := s.(plan.LinkAdd); ok && add.Kind == "tap" {
+				return errors.New("no taps here")
+			}
+			return nil
+		}
+		b.setNetwork("blue")
+		b.setApp(vm)
+		b.setApp(app("web", "blue", "blue", "nowhere"))
+		b.complete()
+		stop := b.start()
+		defer stop()
+		synctest.Wait()
+		if s := b.app("vm"); s.Activated || !strings.Contains(s.Error, "no taps here") || s.AppNetAdapterList[0].VifInfo.Mac != nil ||
+			len(s.AppNetAdapterList[0].AssignedAddresses.IPv4Addrs) != 1 {
+			t.Errorf("state of vm is %+v", s)
+		}
+		web := b.app("web")
+		for i, want := range []bool{true, true, false} {
+			if a := web.AppNetAdapterList[i]; (a.VifInfo.Mac != nil) != want || (a.Error == "") != want {
+				t.Errorf("adapter %d of web is %+v", i, a)
+			}
+		}
+		if !web.Activated || !strings.Contains(web.Error, "no such network instance") {
+			t.Errorf("state of web is %+v", web)
+		}
+	})
+}
+
+// A config that became wrong leaves the last good state in force and says so.
+func TestInvalidNetwork(t *testing.T) {
+	withBench(t, func(b *bench) {
+		b.setNetwork("blue")
+		b.setApp(app("web", "blue"))
+		b.complete()
+		stop := b.start()
+		defer stop()
+		synctest.Wait()
+		before := b.app("web").AppNetAdapterList[0]
+		b.kernel.Steps()
+		n := network("blue")
+		n.Gateway = net.IPv4(192, 0, 2, 1)
+		b.must(b.networks.Set(key("blue"), n))
+		synctest.Wait()
+		s := b.network("blue")
+		if !strings.Contains(s.ValidationErr.Error, "gateway 192.0.2.1") || !s.Activated || !s.BridgeIPAddr.Equal(net.IPv4(10, 0, 0, 1)) {
+			t.Errorf("state of network is %+v", s)
+		}
+		after := b.app("web").AppNetAdapterList[0]
+		if after.Error == "" {
+			t.Error("the adapter does not say that its network is wrong")
+		}
+		after.Error = ""
+		if diff := cmp.Diff(before, after); diff != "" {
+			t.Errorf("adapter (-before +after):\n%s", diff)
+		}
+		if steps := b.kernel.Steps(); len(steps) > 0 {
+			t.Errorf("steps: %v", steps)
+		}
+	})
+}
+
+// Addresses survive whatever happens to the kernel, because the status is kept.
+func TestAddressesSurviveReboot(t *testing.T) {
+	withBench(t, func(b *bench) {
+		b.setNetwork("blue")
+		for i := range 20 {
+			b.setApp(app(fmt.Sprint(i), "blue"))
+		}
+		b.complete()
+		stop := b.start()
+		synctest.Wait()
+		before := addresses(b)
+		stop()
+		*b.kernel = plantest.Kernel{}
+		b.must(b.apps.Delete(key("0"))) // its leaving must not move the others
+		stop = b.start()
+		defer stop()
+		synctest.Wait()
+		delete(before, key("0"))
+		if diff := cmp.Diff(before, addresses(b)); diff != "" {
+			t.Errorf("addresses (-before +after):\n%s", diff)
+		}
+	})
+}
+
+func addresses(b *bench) map[string]string {
+	all := map[string]string{}
+	for app, s := range b.allApps() {
+		a := s.AppNetAdapterList[0]
+		all[app] = fmt.Sprint(a.VifInfo.Mac, a.AssignedAddresses, a.VifUsed)
+	}
+	return all
+}
+
+// A change to one app instance is work on its networks only.
+func TestOneAppOneNetwork(t *testing.T) {
+	withBench(t, func(b *bench) {
+		b.setNetwork("blue", "green", "red")
+		b.setApp(app("web", "blue"))
+		b.complete()
+		stop := b.start()
+		defer stop()
+		synctest.Wait()
+		b.kernel.Steps()
+		b.setApp(app("web", "green"))
+		synctest.Wait()
+		touched := map[string]bool{}
+		for _, s := range b.kernel.Steps() {
+			ns, _ := s.On()
+			touched[plan.NetworkOf(ns)] = true
+		}
+		if diff := cmp.Diff(map[string]bool{key("blue"): true, key("green"): true}, touched); diff != "" {
+			t.Errorf("touched networks (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// More ports than a topic's value can list are not listed, and are there all the same.
+func TestManyPorts(t *testing.T) {
+	withBench(t, func(b *bench) {
+		b.setNetwork("blue")
+		for i := range nim.MaxListedPorts + 1 {
+			b.setApp(app(fmt.Sprint(i), "blue"))
+		}
+		b.complete()
+		stop := b.start()
+		defer stop()
+		synctest.Wait()
+		if s := b.network("blue"); len(s.Vifs) != 0 || !s.Activated || s.Error != "" {
+			t.Errorf("state of network is %+v", s)
+		}
+		if n := len(b.allApps()); n != nim.MaxListedPorts+1 {
+			t.Errorf("%d app instances, want %d", n, nim.MaxListedPorts+1)
+		}
+		b.must(b.apps.Delete(key("0")))
+		synctest.Wait()
+		if s := b.network("blue"); len(s.Vifs) != nim.MaxListedPorts || len(s.IPAssignments) != nim.MaxListedPorts {
+			t.Errorf("%d ports and %d addresses listed, want %d", len(s.Vifs), len(s.IPAssignments), nim.MaxListedPorts)
+		}
+	})
+}
+
+// The board has a socket for each network that there is, and sockets that are not on it are closed.
+func TestBoard(t *testing.T) {
+	withBench(t, func(b *bench) {
+		b.setNetwork("blue", "green")
+		b.complete()
+		stop := b.start()
+		synctest.Wait()
+		first, changed := b.board.Snapshot()
+		want := []string{key("blue"), key("green")}
+		slices.Sort(want)
+		if diff := cmp.Diff(want, names(first)); diff != "" {
+			t.Errorf("endpoints (-want +got):\n%s", diff)
+		}
+		b.setApp(app("web", "blue"))
+		synctest.Wait()
+		select {
+		case <-changed:
+			t.Error("the board was told of a change that is none")
+		default:
+		}
+		b.must(b.kernel.Apply(plan.NetnsDel{Netns: plan.NamespaceName(key("blue"))}), b.apps.Delete(key("web")))
+		synctest.Wait()
+		second, _ := b.board.Snapshot()
+		if diff := cmp.Diff(want, names(second)); diff != "" {
+			t.Errorf("endpoints (-want +got):\n%s", diff)
+		}
+		for i := range first {
+			if same := first[i].Listener == second[i].Listener; same != (first[i].Network == key("green")) {
+				t.Errorf("socket of %s is the same: %v", first[i].Network, same)
+			}
+		}
+		n := network("green")
+		n.Activate = false
+		b.must(b.networks.Set(key("green"), n))
+		synctest.Wait()
+		third, _ := b.board.Snapshot()
+		if diff := cmp.Diff([]string{key("blue")}, names(third)); diff != "" {
+			t.Errorf("endpoints (-want +got):\n%s", diff)
+		}
+		stop()
+		for _, e := range slices.Concat(first, second) {
+			<-e.Listener.(*listener).closed
+		}
+		if last, _ := b.board.Snapshot(); len(last) != 0 {
+			t.Errorf("endpoints after the end: %v", names(last))
+		}
+	})
+}
+
+func names(set []endpoint.Endpoint) (all []string) {
+	for _, e := range set {
+		all = append(all, e.Network)
+	}
+	return all
+}
+
+// Two managers can not publish the same topics.
+func TestSecondManager(t *testing.T) {
+	withBench(t, func(b *bench) {
+		stop := b.start()
+		defer stop()
+		synctest.Wait()
+		log, _ := logtest.NewNullLogger()
+		m, err := nim.New(nim.Config{Driver: b.driver, Board: b.board, Log: log})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Run(b.t.Context()); !errors.Is(err, pubsub.ErrInUse) {
+			t.Errorf("second manager: %v, want %v", err, pubsub.ErrInUse)
+		}
+	})
+}
+
+// A dry run tells what would be and leaves no trace: nothing is posted, and nothing of the machine is touched.
+func TestDryRun(t *testing.T) {
+	withBench(t, func(b *bench) {
+		b.setNetwork("blue")
+		b.setApp(app("web", "blue"))
+		b.complete()
+		log, _ := logtest.NewNullLogger()
+		m, err := nim.New(nim.Config{Driver: b.driver, Root: "/proc/nowhere", Board: b.board, Log: log, DryRun: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(b.t.Context())
+		done := make(chan error, 1)
+		go func() { done <- m.Run(ctx) }()
+		<-m.Ready()
+		synctest.Wait()
+		if s := b.app("web"); !s.Activated || s.Error != "" || len(s.AppNetAdapterList[0].AssignedAddresses.IPv4Addrs) != 1 {
+			t.Errorf("state of web is %+v", s)
+		}
+		if set, _ := b.board.Snapshot(); len(set) != 0 {
+			t.Errorf("endpoints: %v", names(set))
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}

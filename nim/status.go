@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package nim
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/lf-edge/eve-metadata/nim/intake"
+	"github.com/lf-edge/eve-metadata/pkg/eve"
+	"github.com/lf-edge/eve-metadata/pkg/pubsub"
+)
+
+// maxListedPorts is how many ports a NetworkInstanceStatus lists. One that lists thousands does not go through pubsub
+// (pubsub.ErrTooLarge), and everything in the list is in the AppNetworkStatus of the app instances as well.
+const maxListedPorts = 128
+
+// publishNetwork publishes a network's state, or withdraws it when the network is gone.
+func (m *Manager) publishNetwork(n *network, in intake.Input, r intake.Result, failed failures) {
+	pub := m.state.networkStatus
+	if in.Config == nil {
+		if err := pub.Delete(n.id); err != nil {
+			m.entry(n.id).WithError(err).Error("status of app network is not withdrawn")
+		}
+		return
+	}
+	old, _ := pub.Get(n.id)
+	status := m.networkStatus(n, in, r, failed, old)
+	err := pub.Set(n.id, status)
+	if errors.Is(err, pubsub.ErrTooLarge) {
+		status.IPAssignments, status.Vifs = nil, nil
+		err = pub.Set(n.id, status)
+	}
+	if err != nil {
+		m.entry(n.id).WithError(err).Error("status of app network is not published")
+	}
+}
+
+// networkStatus is the state of one network. Old is what was published before, whose error times stay while the errors do.
+func (m *Manager) networkStatus(n *network, in intake.Input, r intake.Result, failed failures, old eve.NetworkInstanceStatus) eve.NetworkInstanceStatus {
+	s := eve.NetworkInstanceStatus{NetworkInstanceConfig: *in.Config}
+	s.NetworkInstanceConfig.Activate = false // hidden by the status's own
+	s.MTU = uint16(n.bridge.MTU)
+	s.Activated = n.listener != nil
+	if n.bridge.Name != "" {
+		s.BridgeName = n.bridge.Name
+		s.BridgeMac = n.bridge.MAC.HardwareAddr()
+		s.BridgeIPAddr = ipOf(n.gateway)
+		s.BridgeIfindex = n.bridgeIndex
+	}
+	listPorts(&s, n, in)
+	var invalid error
+	if !errors.Is(r.Err, intake.ErrNotActive) {
+		invalid = r.Err
+	}
+	s.ValidationErr = m.networkError(n.id, invalid, old.ValidationErr)
+	s.ReconcileErr = m.networkError(n.id, failed.all(), old.ReconcileErr)
+	s.AllocationErr = m.networkError(n.id, allocationError(in, r), old.AllocationErr)
+	s.ErrorAndTime = m.networkError(n.id, errors.Join(invalid, allocationError(in, r), failed.all()), old.ErrorAndTime)
+	return s
+}
+
+// allocationError is what the adapters did not get.
+func allocationError(in intake.Input, r intake.Result) error {
+	var errs []error
+	for i := range in.Adapters {
+		errs = append(errs, r.Leases[i].Err)
+	}
+	return errors.Join(errs...)
+}
+
+// listPorts lists the ports that are there and the addresses of their guests.
+func listPorts(s *eve.NetworkInstanceStatus, n *network, in intake.Input) {
+	s.IPAssignments = map[string]eve.AssignedAddrs{}
+	s.VlanMap = map[uint32]uint32{}
+	for _, a := range in.Adapters {
+		o := n.outcomes[a.AdapterID]
+		if !o.there {
+			continue
+		}
+		if len(s.Vifs) == maxListedPorts {
+			s.IPAssignments, s.Vifs = nil, nil
+			return
+		}
+		s.IPAssignments[o.lease.MAC.String()] = o.assigned()
+		s.Vifs = append(s.Vifs, eve.VifNameMac{Name: o.lease.Port, MacAddr: o.lease.MAC.HardwareAddr(), AppID: appID(a.App)})
+	}
+}
+
+// assigned returns an adapter's addresses, as EVE words where they come from.
+func (o *outcome) assigned() eve.AssignedAddrs {
+	return eve.AssignedAddrs{
+		IPv4Addrs: assignedAddr(o.lease.IPv4, o.fixed4),
+		IPv6Addrs: assignedAddr(o.lease.IPv6, o.fixed6),
+	}
+}
+
+func assignedAddr(addr netip.Addr, fixed bool) []eve.AssignedAddr {
+	switch {
+	case !addr.IsValid():
+		return nil
+	case fixed:
+		return []eve.AssignedAddr{{Address: ipOf(addr), AssignedBy: eve.AddressSourceStatic}}
+	}
+	return []eve.AssignedAddr{{Address: ipOf(addr), AssignedBy: eve.AddressSourceInternalDHCP}}
+}
+
+// ipOf returns an address in the topics' form; nil for none.
+func ipOf(a netip.Addr) net.IP {
+	if !a.IsValid() {
+		return nil
+	}
+	return net.IP(a.AsSlice())
+}
+
+// networkError is an error of a network in the topics' form.
+func (m *Manager) networkError(id string, err error, old eve.ErrorAndTime) eve.ErrorAndTime {
+	return m.errorAndTime(err, old, eve.ErrorEntity{EntityType: eve.ErrorEntityNetworkInstance, EntityID: id})
+}
+
+// errorAndTime puts an error into the topics' form. One that has been there before keeps its time: a status changes when
+// the error does, and not with every attempt.
+func (m *Manager) errorAndTime(err error, old eve.ErrorAndTime, about eve.ErrorEntity) eve.ErrorAndTime {
+	if err == nil {
+		return eve.ErrorAndTime{}
+	}
+	if old.Error == err.Error() {
+		return old
+	}
+	return eve.ErrorAndTime{ErrorDescription: eve.ErrorDescription{
+		Error:         err.Error(),
+		ErrorTime:     m.now().UTC().Round(time.Millisecond),
+		ErrorSeverity: eve.ErrorSeverityError,
+		ErrorEntities: []*eve.ErrorEntity{&about},
+	}}
+}

@@ -1,0 +1,514 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package netns_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/lf-edge/eve-metadata/nim"
+	"github.com/lf-edge/eve-metadata/nim/plan"
+	"github.com/lf-edge/eve-metadata/pkg/eve"
+	"github.com/lf-edge/eve-metadata/pkg/netns"
+	"github.com/lf-edge/eve-metadata/tests/netns/sandbox"
+)
+
+// withDrivers runs a test over each driver of topics.
+func withDrivers(t *testing.T, test func(t *testing.T, w *world)) {
+	for name, driver := range drivers() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, newWorld(t, driver))
+		})
+	}
+}
+
+// Two networks with the same subnet, and a guest with the same address in each: each is answered by its own network.
+func TestEqualSubnets(t *testing.T) {
+	t.Parallel()
+	withDrivers(t, func(t *testing.T, w *world) {
+		blue, green := localNetwork("blue", "10.11.12.0/24"), localNetwork("green", "10.11.12.0/24")
+		web, db := container("web", blue), container("db", green)
+		for _, app := range []eve.AppInstanceConfig{web, db} {
+			app.AppNetAdapterList[0].AppIPAddr = net.IPv4(10, 11, 12, 5).To4()
+			w.setApp(app)
+		}
+		w.setNetwork(blue)
+		w.setNetwork(green)
+		w.complete()
+		w.start()
+		for _, tt := range []struct {
+			app     eve.AppInstanceConfig
+			network eve.NetworkInstanceConfig
+		}{{web, blue}, {db, green}} {
+			if got, want := w.ask(w.guest(tt.app)), tt.network.UUID.String(); got != want {
+				t.Errorf("%s was answered by network %s, want %s", tt.app.DisplayName, got, want)
+			}
+		}
+	})
+}
+
+// A network as the kernel has it, and what is published about it.
+func TestNetworkInTheKernel(t *testing.T) {
+	t.Parallel()
+	withDrivers(t, func(t *testing.T, w *world) {
+		blue := localNetwork("blue", "10.11.12.0/24")
+		blue.MTU = 1400
+		web := container("web", blue)
+		w.setNetwork(blue)
+		w.setApp(web)
+		w.complete()
+		w.start()
+		port := w.awaitApp(web, attached).AppNetAdapterList[0]
+		ns, _ := w.seen(blue)
+		links := map[string]plan.Link{}
+		for _, l := range ns.Links {
+			links[l.Name] = l
+		}
+		bridge := links["br0"]
+		if bridge.MTU != 1400 || !bridge.Up || bridge.MAC != plan.BridgeMAC(blue.UUID.String()) {
+			t.Errorf("bridge is %+v", bridge)
+		}
+		var addrs []string
+		for _, a := range bridge.Addresses {
+			if a.Ours {
+				addrs = append(addrs, a.Prefix.String())
+			}
+		}
+		slices.Sort(addrs)
+		if diff := cmp.Diff([]string{"10.11.12.1/24", "169.254.169.254/32"}, addrs); diff != "" {
+			t.Errorf("our addresses on the bridge (-want +got):\n%s", diff)
+		}
+		if !links["lo"].Up {
+			t.Error("lo is down")
+		}
+		host, guest := links[port.VifUsed], links[plan.GuestEnd(port.VifUsed)]
+		if host.Master != "br0" || host.MTU != 1400 || !host.Up || host.Kind != "veth" || host.MAC == guest.MAC {
+			t.Errorf("host side is %+v", host)
+		}
+		if guest.MAC.String() != port.VifInfo.Mac.String() || guest.MTU != 1400 || guest.Peer != host.Index {
+			t.Errorf("guest side is %+v, want MAC address %s", guest, port.VifInfo.Mac)
+		}
+		w.await("state of network", func() error {
+			s := w.netState[blue.UUID.String()]
+			if s.Activated && s.BridgeIfindex == bridge.Index && len(s.Vifs) == 1 && len(s.IPAssignments[port.VifInfo.Mac.String()].IPv4Addrs) == 1 {
+				return nil
+			}
+			return fmt.Errorf("it is %s", asJSON(s))
+		})
+	})
+}
+
+// What a restart must not touch: everything.
+func TestRestart(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		first func(w *world)
+	}{
+		{"stopped", func(w *world) { w.start(); w.stop() }},
+		{"killed", (*world).killedManager},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, drivers()["socket"])
+			blue := localNetwork("blue", "10.11.12.0/24")
+			apps := []eve.AppInstanceConfig{container("web", blue), container("db", blue), container("edge", blue)}
+			w.setNetwork(blue)
+			for _, app := range apps {
+				w.setApp(app)
+			}
+			w.complete()
+			tt.first(w)
+			before := map[string]eve.AppNetworkStatus{}
+			for _, app := range apps {
+				before[app.DisplayName] = w.awaitApp(app, attached)
+			}
+			g := w.guest(apps[0])
+			ns, id := w.seen(blue)
+			w.start()
+			after := map[string]eve.AppNetworkStatus{}
+			for _, app := range apps {
+				after[app.DisplayName] = w.awaitApp(app, attached)
+			}
+			if diff := cmp.Diff(before, after); diff != "" {
+				t.Errorf("state of app instances (-before +after):\n%s", diff)
+			}
+			nsAfter, idAfter := w.seen(blue)
+			if id != idAfter {
+				t.Errorf("namespace was %d and is %d", id, idAfter)
+			}
+			if diff := cmp.Diff(ns, nsAfter, onlyOurAddresses()); diff != "" {
+				t.Errorf("namespace (-before +after):\n%s", diff)
+			}
+			if got := w.ask(g); got != blue.UUID.String() {
+				t.Errorf("guest was answered by %q", got)
+			}
+		})
+	}
+}
+
+// onlyOurAddresses leaves out addresses that the kernel gives interfaces on its own, at a time of its own choosing.
+func onlyOurAddresses() cmp.Option {
+	return cmp.Comparer(func(a, b []plan.Address) bool {
+		foreign := func(a plan.Address) bool { return !a.Ours }
+		return slices.Equal(slices.DeleteFunc(slices.Clone(a), foreign), slices.DeleteFunc(slices.Clone(b), foreign))
+	})
+}
+
+// inside runs f with netlink in a network's namespace, as somebody who tampers with it.
+func (w *world) inside(n eve.NetworkInstanceConfig, f func(h *netlink.Handle) error) {
+	w.t.Helper()
+	ns, err := netns.Open(nim.NamespacePath(w.root, n.UUID.String()))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	h, err := netlink.NewHandleAt(ns.Handle(), unix.NETLINK_ROUTE)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer h.Close()
+	if err := errors.Join(f(h), ns.Close()); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// Links and addresses of others stay where they are; ours that are no longer wanted go.
+func TestOthersAreLeftAlone(t *testing.T) {
+	t.Parallel()
+	withDrivers(t, func(t *testing.T, w *world) {
+		blue := localNetwork("blue", "10.11.12.0/24")
+		web := container("web", blue)
+		w.setNetwork(blue)
+		w.setApp(web)
+		w.complete()
+		w.start()
+		vif := w.awaitApp(web, attached).AppNetAdapterList[0].VifUsed
+		foreign, err := netlink.ParseAddr("192.0.2.7/24")
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.inside(blue, func(h *netlink.Handle) error {
+			attrs := netlink.NewLinkAttrs()
+			attrs.Name = "nbu1x1" // as EVE names its own
+			bridge, err := h.LinkByName("br0")
+			return errors.Join(err, h.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}), h.AddrAdd(bridge, foreign))
+		})
+		// The gateway moves, and the app instance goes.
+		blue.Gateway = net.IPv4(10, 11, 12, 254).To4()
+		w.setNetwork(blue)
+		if err := w.apps.Delete(web.UUIDandVersion.UUID.String()); err != nil {
+			t.Fatal(err)
+		}
+		w.await("network without app instance", func() error {
+			s := w.netState[blue.UUID.String()]
+			if _, ok := w.appState[web.UUIDandVersion.UUID.String()]; !ok && len(s.Vifs) == 0 && s.BridgeIPAddr.Equal(blue.Gateway) {
+				return nil
+			}
+			return fmt.Errorf("it is %s", asJSON(s))
+		})
+		ns, _ := w.seen(blue)
+		names := map[string]bool{}
+		addrs := map[string]bool{}
+		for _, l := range ns.Links {
+			names[l.Name] = true
+			for _, a := range l.Addresses {
+				addrs[a.Prefix.String()] = l.Name == "br0"
+			}
+		}
+		for name, want := range map[string]bool{"nbu1x1": true, "br0": true, vif: false, plan.GuestEnd(vif): false} {
+			if names[name] != want {
+				t.Errorf("interface %q is there: %v, want %v", name, names[name], want)
+			}
+		}
+		for addr, want := range map[string]bool{"192.0.2.7/24": true, "10.11.12.254/24": true, "169.254.169.254/32": true, "10.11.12.1/24": false} {
+			if addrs[addr] != want {
+				t.Errorf("address %s is there: %v, want %v", addr, addrs[addr], want)
+			}
+		}
+	})
+}
+
+// What somebody broke is repaired when the network is looked at again.
+func TestRepair(t *testing.T) {
+	t.Parallel()
+	breakers := map[string]func(w *world, n eve.NetworkInstanceConfig){
+		"bridge removed": func(w *world, n eve.NetworkInstanceConfig) {
+			w.inside(n, func(h *netlink.Handle) error {
+				l, err := h.LinkByName("br0")
+				return errors.Join(err, h.LinkDel(l))
+			})
+		},
+		"namespace removed": func(w *world, n eve.NetworkInstanceConfig) {
+			if err := netns.Delete(nim.NamespacePath(w.root, n.UUID.String())); err != nil {
+				w.t.Fatal(err)
+			}
+		},
+	}
+	for name, breakIt := range breakers {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, drivers()["memory"])
+			blue := localNetwork("blue", "10.11.12.0/24")
+			web, db := container("web", blue), container("db", blue)
+			w.setNetwork(blue)
+			w.setApp(web)
+			w.complete()
+			w.start()
+			w.awaitApp(web, attached)
+			breakIt(w, blue)
+			w.setApp(db)
+			w.awaitApp(db, attached)
+			for _, app := range []eve.AppInstanceConfig{web, db} {
+				if got := w.ask(w.guest(app)); got != blue.UUID.String() {
+					t.Errorf("%s was answered by %q", app.DisplayName, got)
+				}
+			}
+		})
+	}
+}
+
+// A network that goes takes its namespace and its socket along.
+func TestNetworkRemoved(t *testing.T) {
+	t.Parallel()
+	withDrivers(t, func(t *testing.T, w *world) {
+		blue, green := localNetwork("blue", "10.11.12.0/24"), localNetwork("green", "10.11.12.0/24")
+		w.setNetwork(blue)
+		w.setNetwork(green)
+		w.complete()
+		w.start()
+		w.await("both networks", func() error {
+			if len(w.netState) != 2 {
+				return fmt.Errorf("%d are published", len(w.netState))
+			}
+			return nil
+		})
+		set, _ := w.board.Snapshot()
+		if len(set) != 2 {
+			t.Fatalf("%d endpoints, want 2", len(set))
+		}
+		if err := w.networks.Delete(blue.UUID.String()); err != nil {
+			t.Fatal(err)
+		}
+		w.await("network to go", func() error {
+			if _, ok := w.netState[blue.UUID.String()]; ok {
+				return errors.New("its state is still published")
+			}
+			return nil
+		})
+		if _, err := os.Stat(nim.NamespacePath(w.root, blue.UUID.String())); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("namespace of blue: %v, want %v", err, fs.ErrNotExist)
+		}
+		if _, err := os.Stat(nim.NamespacePath(w.root, green.UUID.String())); err != nil {
+			t.Errorf("namespace of green: %v", err)
+		}
+		left, _ := w.board.Snapshot()
+		if len(left) != 1 || left[0].Network != green.UUID.String() {
+			t.Errorf("endpoints are %v, want that of green", left)
+		}
+		for _, e := range set {
+			if e.Network != blue.UUID.String() {
+				continue
+			}
+			if _, err := e.Listener.Accept(); !errors.Is(err, net.ErrClosed) {
+				t.Errorf("accept on the socket of blue: %v, want %v", err, net.ErrClosed)
+			}
+		}
+	})
+}
+
+// A feed that starts with a part of its config makes what it has, and takes nothing away before it has said all.
+func TestNothingGoesBeforeTheFeedIsComplete(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, drivers()["memory"])
+	blue, green := localNetwork("blue", "10.11.12.0/24"), localNetwork("green", "10.11.12.0/24")
+	web, db := container("web", blue), container("db", green)
+	w.setNetwork(blue)
+	w.setApp(web)
+	w.complete()
+	w.start()
+	before := w.awaitApp(web, attached)
+	_, id := w.seen(blue)
+	w.stop()
+
+	err := errors.Join(w.apps.ClearRestarted(), w.networks.ClearRestarted(),
+		w.apps.Delete(web.UUIDandVersion.UUID.String()), w.networks.Delete(blue.UUID.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.setNetwork(green)
+	w.setApp(db)
+	w.run()
+	w.awaitApp(db, attached)
+	if _, now := w.seen(blue); now != id {
+		t.Errorf("namespace of blue was %d and is %d", id, now)
+	}
+	if diff := cmp.Diff(before, w.awaitApp(web, attached)); diff != "" {
+		t.Errorf("state of web (-before +now):\n%s", diff)
+	}
+	w.complete()
+	w.await("blue to go", func() error {
+		_, net := w.netState[blue.UUID.String()]
+		_, app := w.appState[web.UUIDandVersion.UUID.String()]
+		if net || app {
+			return errors.New("its state is still published")
+		}
+		return nil
+	})
+	if _, now := w.seen(blue); now != 0 {
+		t.Error("namespace of blue is still there")
+	}
+}
+
+// Virtual machines get taps, which outlive the manager.
+func TestTap(t *testing.T) {
+	t.Parallel()
+	sandbox.NeedTap(t)
+	w := newWorld(t, drivers()["memory"])
+	blue := localNetwork("blue", "10.11.12.0/24")
+	vm := container("vm", blue)
+	vm.FixedResources.VirtualizationMode = eve.VmModeHVM
+	w.setNetwork(blue)
+	w.setApp(vm)
+	w.complete()
+	w.start()
+	port := w.awaitApp(vm, attached).AppNetAdapterList[0]
+	w.stop()
+	ns, _ := w.seen(blue)
+	for _, l := range ns.Links {
+		if l.Name == port.VifUsed {
+			if l.Kind != "tap" || l.Master != "br0" || !l.Up || l.MAC.String() == port.VifInfo.Mac.String() {
+				t.Errorf("tap is %+v", l)
+			}
+			return
+		}
+	}
+	t.Errorf("no tap %q among %+v", port.VifUsed, ns.Links)
+}
+
+// Commands of a guest see the guest's interfaces.
+func TestGuestCommand(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, drivers()["memory"])
+	blue := localNetwork("blue", "10.11.12.0/24")
+	web := container("web", blue)
+	w.setNetwork(blue)
+	w.setApp(web)
+	w.complete()
+	w.start()
+	out, err := w.guest(web).Command(t.Context(), "cat", "/proc/net/dev").CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "eth0:") {
+		t.Errorf("interfaces are %q, error %v", out, err)
+	}
+}
+
+// Remove leaves nothing behind.
+func TestRemove(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, drivers()["memory"])
+	w.setNetwork(localNetwork("blue", "10.11.12.0/24"))
+	w.complete()
+	w.start()
+	w.stop()
+	if err := nim.Remove(context.Background(), w.root); err != nil {
+		t.Fatal(err)
+	}
+	names, err := netns.List(w.root + "/run/netns")
+	if err != nil || len(names) != 0 {
+		t.Errorf("namespaces %q are left, error %v", names, err)
+	}
+}
+
+// An IPv6 network, and a switch.
+func TestOtherNetworks(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, drivers()["memory"])
+	six, sw := localNetwork("six", "2001:db8:1::/64"), localNetwork("switch", "10.0.0.0/24")
+	sw.Type, sw.IpType, sw.Subnet, sw.Gateway = eve.NetworkInstanceTypeSwitch, eve.AddressTypeNone, nil, nil
+	web, db := container("web", six), container("db", sw)
+	w.setNetwork(six)
+	w.setNetwork(sw)
+	w.setApp(web)
+	w.setApp(db)
+	w.complete()
+	w.start()
+	s := w.awaitApp(web, attached)
+	if a := s.AppNetAdapterList[0].AssignedAddresses; len(a.IPv6Addrs) != 1 || len(a.IPv4Addrs) != 0 {
+		t.Errorf("addresses in the IPv6 network are %+v", a)
+	}
+	g := w.guest(web)
+	err := g.Do(func() error {
+		c, err := net.Dial("udp", "[2001:db8:1::1]:53")
+		if err != nil {
+			return err
+		}
+		return c.Close()
+	})
+	if err != nil {
+		t.Errorf("guest has no way to its gateway: %v", err)
+	}
+	s = w.awaitApp(db, attached)
+	if a := s.AppNetAdapterList[0].AssignedAddresses; len(a.IPv4Addrs)+len(a.IPv6Addrs) != 0 {
+		t.Errorf("addresses on the switch are %+v", a)
+	}
+	w.guest(db)
+}
+
+// Time until a manager has made a thousand networks with one app instance each.
+func BenchmarkThousandNetworks(b *testing.B) {
+	for b.Loop() {
+		b.StopTimer()
+		w := newWorld(b, drivers()["memory"])
+		for i := range 1000 {
+			n := localNetwork(fmt.Sprint(i), "10.11.12.0/24")
+			w.setNetwork(n)
+			w.setApp(container(fmt.Sprint(i), n))
+		}
+		w.complete()
+		b.StartTimer()
+		w.start()
+		b.StopTimer()
+		w.stop()
+		b.StartTimer()
+	}
+}
+
+// Time until a manager has made one port more, in a network that has very many.
+func BenchmarkOneMore(b *testing.B) {
+	w := newWorld(b, drivers()["memory"])
+	n := localNetwork("blue", "10.0.0.0/16")
+	w.setNetwork(n)
+	const ports = 1000 // of the 1024 that a bridge of Linux can have
+	for i := range ports - 1 {
+		w.setApp(container(fmt.Sprint(i), n))
+	}
+	w.complete()
+	w.start()
+	one := container("one more", n)
+	for b.Loop() {
+		w.setApp(one)
+		w.awaitApp(one, attached)
+		b.StopTimer()
+		if err := w.apps.Delete(one.UUIDandVersion.UUID.String()); err != nil {
+			b.Fatal(err)
+		}
+		w.await("one less", func() error {
+			if _, ok := w.appState[one.UUIDandVersion.UUID.String()]; ok {
+				return errors.New("it is still there")
+			}
+			return nil
+		})
+		b.StartTimer()
+	}
+}
