@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/lf-edge/eve-metadata/nim"
+	"github.com/lf-edge/eve-metadata/pkg/eve"
+	"github.com/lf-edge/eve-metadata/pkg/pubsub"
+	"github.com/lf-edge/eve-metadata/pkg/pubsub/socket"
+	"github.com/lf-edge/eve-metadata/tests/netns/guestns"
+)
+
+// guest is one guest on one of its networks.
+type guest struct {
+	*guestns.Guest
+	name    string // of the instance
+	network string // by name
+	address string
+}
+
+// attachAll plays every guest that the service's topics tell of, once for each of its adapters.
+func attachAll(ctx context.Context, root string) ([]guest, error) {
+	driver := &socket.Driver{Root: root}
+	networks, err := first(ctx, driver, nim.NetworkStatusTopic())
+	if err != nil {
+		return nil, err
+	}
+	apps, err := first(ctx, driver, nim.AppStatusTopic())
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Join(root, "guests"), 0o700); err != nil {
+		return nil, err
+	}
+	var guests []guest
+	for _, app := range apps {
+		for _, a := range app.AppNetAdapterList {
+			network := a.Network.String()
+			path := filepath.Join(root, "guests", app.DisplayName+"-"+a.Name)
+			g, err := guestns.New(path, a, nim.NamespacePath(root, network))
+			if err != nil {
+				return guests, err
+			}
+			i := slices.IndexFunc(networks, func(n eve.NetworkInstanceStatus) bool { return n.UUID == a.Network })
+			guests = append(guests, guest{
+				Guest: g, name: app.DisplayName, network: networks[i].NetworkInstanceConfig.DisplayName,
+				address: a.AssignedAddresses.IPv4Addrs[0].Address.String(),
+			})
+		}
+	}
+	slices.SortFunc(guests, func(a, b guest) int { return strings.Compare(a.Path(), b.Path()) })
+	return guests, nil
+}
+
+// first returns all values that a topic holds now.
+func first[T any](ctx context.Context, driver pubsub.Driver, topic pubsub.Topic[T]) ([]T, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var values []T
+	err := pubsub.Subscribe(ctx, driver, topic, func(e pubsub.Event[T]) {
+		switch e.Kind {
+		case pubsub.Create:
+			values = append(values, e.Value)
+		case pubsub.Synced:
+			cancel()
+		}
+	})
+	return values, err
+}
+
+func closeAll(guests []guest) error {
+	var errs []error
+	for _, g := range guests {
+		errs = append(errs, g.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// question is a row of the table: what a guest asks, and how the answer is shown.
+type question struct {
+	what, path string
+	show       func(string) string
+}
+
+// questions are what the guests are made to ask.
+func questions() []question {
+	return []question{
+		{"OpenStack uuid", "/openstack/latest/meta_data.json", field("uuid")},
+		{"  hostname", "/openstack/latest/meta_data.json", field("hostname")},
+		{"  availability_zone", "/openstack/latest/meta_data.json", field("availability_zone")},
+				{"  network_data types", "/openstack/latest/network_data.json", networkTypes},
+		{"  user_data, last line", "/openstack/latest/user_data", lastLine},
+		{"EC2 instance-id", "/latest/meta-data/instance-id", asIs},
+		{"  local-ipv4", "/latest/meta-data/local-ipv4", asIs},
+		{"  instance-type", "/2009-04-04/meta-data/instance-type", asIs},
+		{"  public-keys", "/latest/meta-data/public-keys/", asIs},
+		{"NoCloud instance-id", "/nocloud/meta-data", field("instance-id")},
+		{"  user-data, last line", "/nocloud/user-data", lastLine},
+		{"what nobody has", "/no/such/path", asIs},
+	}
+}
+
+// printGuests asks all questions as all guests and prints the answers side by side.
+func printGuests(ctx context.Context, w io.Writer, guests []guest) error {
+	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprint(tab, "\nWhat the guests see at http://169.254.169.254\n\n")
+	row(tab, "", guests, func(g guest) string { return g.name })
+	row(tab, "in network", guests, func(g guest) string { return g.network })
+	row(tab, "as address", guests, func(g guest) string { return g.address })
+	row(tab, "", guests, func(g guest) string { return strings.Repeat("─", len(g.address)) })
+	for _, q := range questions() {
+		var failed error
+		row(tab, q.what, guests, func(g guest) string {
+			answer, err := g.ask(ctx, q)
+			failed = errors.Join(failed, err)
+			return answer
+		})
+		if failed != nil {
+			return failed
+		}
+	}
+	return tab.Flush()
+}
+
+func row(w io.Writer, name string, guests []guest, cell func(guest) string) {
+	cells := make([]string, len(guests))
+	for i, g := range guests {
+		cells[i] = cell(g)
+	}
+	fmt.Fprintf(w, "%s\t%s\n", name, strings.Join(cells, "\t"))
+}
+
+// ask asks one question from inside a guest's namespace.
+func (g guest) ask(ctx context.Context, q question) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return g.DialContext(ctx, network, "169.254.169.254:80")
+	}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://169.254.169.254"+q.path, nil)
+	if err != nil {
+		return "", err
+	}
+	res, err := transport.RoundTrip(req)
+	if err != nil {
+		return "", fmt.Errorf("ask %s as %s: %w", q.path, g.name, err)
+	}
+	body, err := io.ReadAll(res.Body)
+	if err := errors.Join(err, res.Body.Close()); err != nil {
+		return "", fmt.Errorf("ask %s as %s: %w", q.path, g.name, err)
+	}
+	if res.StatusCode != http.StatusOK {
+		return res.Status, nil
+	}
+	return q.show(string(body)), nil
+}
+
+func asIs(body string) string { return strings.TrimSpace(strings.ReplaceAll(body, "\n", " ")) }
+
+func lastLine(body string) string {
+	body = strings.TrimSpace(body)
+	return strings.TrimSpace(body[strings.LastIndexByte(body, '\n')+1:])
+}
+
+// field shows one member of a JSON object.
+func field(name string) func(string) string {
+	return func(body string) string {
+		var object map[string]json.RawMessage
+		if err := json.Unmarshal([]byte(body), &object); err != nil {
+			return err.Error()
+		}
+		return elide(strings.Trim(string(object[name]), `"`))
+	}
+}
+
+// elide shortens what is too wide for a column.
+func elide(text string) string {
+	if len(text) <= 24 {
+		return text
+	}
+	return text[:8] + "…" + text[len(text)-8:]
+}
+
+// networkTypes shows the types of the networks in OpenStack's network_data.json.
+func networkTypes(body string) string {
+	var data struct {
+		Networks []struct{ Type string }
+	}
+	if err := json.Unmarshal([]byte(body), &data); err != nil {
+		return err.Error()
+	}
+	var types []string
+	for _, n := range data.Networks {
+		types = append(types, n.Type)
+	}
+	return strings.Join(types, " ")
+}
+
+func lines(text string) iter.Seq[string] {
+	return strings.SplitSeq(strings.TrimRight(text, "\n"), "\n")
+}
