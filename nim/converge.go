@@ -235,9 +235,9 @@ func (m *Manager) report(n *network, in intake.Input, r intake.Result, failed fa
 	if err := problems(r.Err, failed); err != nil {
 		problem = err.Error()
 	}
-	switch {
-	case problem == n.problem:
-	case problem == "":
+	switch problem {
+	case n.problem:
+	case "":
 		m.entry(n.id).Info("app network is as it should be again")
 	default:
 		m.entry(n.id).WithField("error", problem).Error("app network is not as it should be")

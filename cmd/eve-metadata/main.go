@@ -42,8 +42,7 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitOK
 	}
 	fmt.Fprintf(stderr, "eve-metadata: %v\n", err)
-	var usage usageError
-	if errors.As(err, &usage) {
+	if _, usage := errors.AsType[usageError](err); usage {
 		fmt.Fprintln(stderr, "Run 'eve-metadata --help' for usage.")
 		return exitUsage
 	}

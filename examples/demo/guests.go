@@ -103,7 +103,7 @@ func questions() []question {
 		{"OpenStack uuid", "/openstack/latest/meta_data.json", field("uuid")},
 		{"  hostname", "/openstack/latest/meta_data.json", field("hostname")},
 		{"  availability_zone", "/openstack/latest/meta_data.json", field("availability_zone")},
-				{"  network_data types", "/openstack/latest/network_data.json", networkTypes},
+		{"  network_data types", "/openstack/latest/network_data.json", networkTypes},
 		{"  user_data, last line", "/openstack/latest/user_data", lastLine},
 		{"EC2 instance-id", "/latest/meta-data/instance-id", asIs},
 		{"  local-ipv4", "/latest/meta-data/local-ipv4", asIs},

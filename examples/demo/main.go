@@ -36,8 +36,7 @@ func main() {
 	signal.Ignore(syscall.SIGPIPE) // whoever stops reading what is printed: there is still to clean up
 	err := run(ctx, flag.Arg(0), *once)
 	stop()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		os.Exit(exit.ExitCode()) // it has said why
 	}
 	if err != nil {

@@ -158,8 +158,7 @@ func openTable[T any](d pubsub.Driver, t pubsub.Topic[T]) (table[T], error) {
 		keys[key] = true
 	}
 	for _, err := range pub.Skipped() {
-		var ve *pubsub.ValueError
-		if errors.As(err, &ve) {
+		if ve, ok := errors.AsType[*pubsub.ValueError](err); ok {
 			keys[ve.Key] = true // not readable, but there: to be pruned like the others
 		}
 	}

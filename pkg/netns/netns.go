@@ -63,7 +63,7 @@ func identify(fd int) (uint64, error) {
 	if err := unix.Fstatfs(fd, &sfs); err != nil {
 		return 0, fmt.Errorf("statfs: %w", err)
 	}
-	if int64(sfs.Type) != unix.NSFS_MAGIC {
+	if int64(sfs.Type) != unix.NSFS_MAGIC { //nolint:unconvert // other architectures have other types
 		return 0, ErrNotNamespace
 	}
 	kind, err := unix.IoctlRetInt(fd, unix.NS_GET_NSTYPE)

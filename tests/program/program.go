@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -44,16 +45,27 @@ func Start(ctx context.Context, stderr io.Writer, binary, root string, args ...s
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), binary, append([]string{"run", "--root", root}, args...)...)
 	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+path)
 	cmd.Stderr = stderr
-	// A Ctrl-C is for the program that started the service, which then stops it.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := cmd.Start(); err != nil {
-		return nil, errors.Join(fmt.Errorf("start service: %w", err), socket.Close())
-	}
+	// A Ctrl-C is for the program that started the service, which then stops it. Should that program be
+	// killed, the service ends too.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	s := &Service{cmd: cmd, ended: make(chan struct{})}
+	started := make(chan error)
 	go func() {
-		s.err = errors.Join(cmd.Wait(), socket.Close())
-		close(s.ended)
+		// The kernel takes the end of the thread that started the process for the parent's.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		defer close(s.ended)
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			err = cmd.Wait()
+		}
+		s.err = errors.Join(err, socket.Close())
 	}()
+	if err := <-started; err != nil {
+		<-s.ended
+		return nil, fmt.Errorf("start service: %w", s.err)
+	}
 	if err := s.awaitReady(ctx, socket); err != nil {
 		return nil, errors.Join(fmt.Errorf("start service: %w", err), s.Stop())
 	}
@@ -98,9 +110,8 @@ func (s *Service) Stop() error { return s.signal(syscall.SIGTERM) }
 // Kill ends the service as a crash would, and waits until it is gone.
 func (s *Service) Kill() error {
 	err := s.signal(syscall.SIGKILL)
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		return nil // that is what a killed process returns
+	if _, killed := errors.AsType[*exec.ExitError](err); killed {
+		return nil
 	}
 	return err
 }

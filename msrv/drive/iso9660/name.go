@@ -117,10 +117,10 @@ func (d *node) setShortNames() {
 	}
 }
 
-// shortName returns the first choice for the plain name of n.
-func (n *node) shortName() (name, ext string) {
-	name = n.name
-	if dot := strings.LastIndexByte(name, '.'); dot > 0 && !n.isDirectory() {
+// shortName returns the first choice for the plain name of d.
+func (d *node) shortName() (name, ext string) {
+	name = d.name
+	if dot := strings.LastIndexByte(name, '.'); dot > 0 && !d.isDirectory() {
 		name, ext = name[:dot], name[dot+1:]
 	}
 	return dCharacters(name, 8), dCharacters(ext, 3)

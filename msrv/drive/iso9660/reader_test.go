@@ -248,7 +248,8 @@ func (h *hierarchyReader) directory(path string, d, parent record, links int) {
 
 func (h *hierarchyReader) child(path string, d, c record) {
 	h.Helper()
-	name, links := "", -1
+	var name string
+	links := -1
 	if h.joliet {
 		name = h.ucs2(c.id)
 		if len(c.use) > 0 {

@@ -40,7 +40,7 @@ type node struct {
 	number   uint16    // of a directory, in the path table being written
 }
 
-func (n *node) isDirectory() bool { return n.content == nil }
+func (d *node) isDirectory() bool { return d.content == nil }
 
 // tree is the checked form of an image's files.
 type tree struct {

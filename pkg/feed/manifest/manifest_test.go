@@ -5,6 +5,7 @@ package manifest_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -132,7 +133,7 @@ func TestBad(t *testing.T) {
 				t.Error("no problem was found")
 			}
 			for _, err := range errs {
-				if _, ok := err.(*manifest.Error); !ok {
+				if _, ok := errors.AsType[*manifest.Error](err); !ok {
 					t.Errorf("problem of type %T: %v", err, err)
 				}
 			}

@@ -102,7 +102,7 @@ func (w *watcher) wait(ctx context.Context, limit time.Duration) bool {
 		case <-enough: // somebody writes without pause
 			return true
 		case <-w.fs.Events:
-		case <-w.fs.Errors: // events were lost, and so it is time to look
+		case <-w.fs.Errors: //nolint:errcheck // events were lost, and so it is time to look
 		}
 		quiet = time.After(settle)
 		if enough == nil {

@@ -91,7 +91,7 @@ func testRounded(t *testing.T, h Harness) {
 				got[e.Key] = e.Value
 			}
 			line(e.Kind.String())
-		}, pubsub.OnError(func(err error) { line("error") }))
+		}, pubsub.OnError(func(error) { line("error") }))
 	})
 	want(t, r.Until("synced"), "create", "create", "error", "synced")
 	r.Stop()

@@ -68,7 +68,7 @@ func (c *checkpoint) load(report func(error)) (map[string]stored, error) {
 	for _, e := range entries {
 		key, isValue := strings.CutSuffix(e.Name(), valueSuffix)
 		if !isValue {
-			isBackup := false
+			var isBackup bool
 			if key, isBackup = strings.CutSuffix(e.Name(), backupSuffix); !isBackup || !c.persistent {
 				continue
 			}
