@@ -166,8 +166,7 @@ func (n *network) settle(in intake.Input, r intake.Result, failed failures) {
 	for i, a := range in.Adapters {
 		o := outcome{lease: r.Leases[i], mtu: r.MTU[i], bridge: n.bridge.MAC, gateway: n.gateway}
 		o.lease.Err = nil
-		o.fixed4 = a.Config.AppIPAddr.Equal(ipOf(o.lease.IPv4))
-		o.fixed6 = a.Config.AppIPAddr.Equal(ipOf(o.lease.IPv6)) || a.Metadata.IPv6.Equal(ipOf(o.lease.IPv6))
+		o.static4, o.static6 = a.Metadata.StaticIPv4, a.Metadata.StaticIPv6
 		err := errors.Join(r.Err, r.Leases[i].Err, failed.of(o.lease.Port))
 		if err != nil {
 			o.err = err.Error()

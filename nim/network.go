@@ -36,8 +36,8 @@ type network struct {
 // outcome is what became of one adapter. It is comparable: two equal ones give an equal status.
 type outcome struct {
 	lease   plan.Lease // without its error
-	fixed4  bool       // the config names the IPv4 address
-	fixed6  bool       // and the IPv6 address
+	static4 bool       // the guest configures its IPv4 address itself
+	static6 bool       // and its IPv6 address
 	there   bool       // the port is there
 	mtu     int
 	bridge  plan.MAC

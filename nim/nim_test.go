@@ -546,3 +546,33 @@ func TestDryRun(t *testing.T) {
 		}
 	})
 }
+
+// An address that the config names is given by DHCP all the same, as EVE does it, unless the guest is told to configure it
+// itself.
+func TestAssignedBy(t *testing.T) {
+	withBench(t, func(b *bench) {
+		b.setNetwork("blue")
+		for name, ip := range map[string]net.IP{"any": nil, "fixed": net.IPv4(10, 0, 0, 5), "static": net.IPv4(10, 0, 0, 6)} {
+			a := app(name, "blue")
+			a.AppNetAdapterList[0].AppIPAddr = ip
+			b.setApp(a)
+		}
+		b.must(b.metadata.Set(key("static"), eve.InstanceMetadata{
+			AppUUID: id("static"), Adapters: []eve.AdapterMetadata{{Name: "eth0", StaticIPv4: true}},
+		}))
+		b.complete()
+		stop := b.start()
+		defer stop()
+		synctest.Wait()
+		got := map[string]eve.AddressSource{}
+		for _, name := range []string{"any", "fixed", "static"} {
+			got[name] = b.app(name).AppNetAdapterList[0].AssignedAddresses.IPv4Addrs[0].AssignedBy
+		}
+		want := map[string]eve.AddressSource{
+			"any": eve.AddressSourceInternalDHCP, "fixed": eve.AddressSourceInternalDHCP, "static": eve.AddressSourceStatic,
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("where addresses come from (-want +got):\n%s", diff)
+		}
+	})
+}

@@ -92,8 +92,8 @@ func listPorts(s *eve.NetworkInstanceStatus, n *network, in intake.Input) {
 // assigned returns an adapter's addresses, as EVE words where they come from.
 func (o *outcome) assigned() eve.AssignedAddrs {
 	return eve.AssignedAddrs{
-		IPv4Addrs: assignedAddr(o.lease.IPv4, o.fixed4),
-		IPv6Addrs: assignedAddr(o.lease.IPv6, o.fixed6),
+		IPv4Addrs: assignedAddr(o.lease.IPv4, o.static4),
+		IPv6Addrs: assignedAddr(o.lease.IPv6, o.static6),
 	}
 }
 
