@@ -36,7 +36,7 @@ type Config struct {
 }
 
 // Drives is the folder of the images under a root: one "<app UUID>.iso" per instance that wants one.
-func Drives(root string) string { return filepath.Join(root, "run/mdsrv/drives") }
+func Drives(root string) string { return filepath.Join(root, "/run/mdsrv/drives") }
 
 // Service is the metadata server. Make one with New.
 type Service struct {

@@ -15,7 +15,7 @@ import (
 const SecretSize = 32
 
 // SecretFile is where the device's secret is, below the root.
-const SecretFile = "persist/mdsrv/secret"
+const SecretFile = "/persist/mdsrv/secret"
 
 // Secret returns the device's secret, out of which random seeds of instances are derived. It is kept
 // under the root in SecretFile, for root alone, and made at the first call. A file of

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
@@ -39,7 +40,7 @@ func newRunCommand() *cobra.Command {
 		Short: "Run the service: feed, app networks, metadata server and drives in one process",
 		Long: `run publishes what the manifests describe, makes the app networks and serves their guests until it
 gets SIGINT or SIGTERM. Networks, addresses and drives stay as they are when it ends, so that guests
-keep running and the next run goes on; --ephemeral takes them away.
+keep running and the next run goes on; --ephemeral takes everything away.
 
 It needs root, or to be root of a user namespace with a network and a mount namespace of its own:
 
@@ -57,7 +58,7 @@ drives in run/mdsrv/drives, the device's secret in persist/mdsrv. Ready is told 
 	}
 	o.source.flags(cmd)
 	cmd.Flags().StringVar(&o.root, "root", "", "prefix of every path of the state (default: the paths of an EVE device)")
-	cmd.Flags().BoolVar(&o.ephemeral, "ephemeral", false, "take the app networks away at the end")
+	cmd.Flags().BoolVar(&o.ephemeral, "ephemeral", false, "leave nothing behind: no networks, no drives, no state")
 	cmd.Flags().StringVar(&o.logLevel, "log-level", "info", "least level to log: error, warn, info or debug")
 	cmd.Flags().StringVar(&o.logFormat, "log-format", "text", "how to log, to standard error: text or json")
 	return cmd
@@ -68,6 +69,11 @@ func run(ctx context.Context, o runOptions, stderr io.Writer) error {
 	log, err := newLogger(o.logLevel, o.logFormat, stderr)
 	if err != nil {
 		return usageError{err}
+	}
+	if o.root != "" {
+		if o.root, err = filepath.Abs(o.root); err != nil {
+			return fmt.Errorf("--root: %w", err)
+		}
 	}
 	if os.Geteuid() != 0 {
 		return errors.New("making network namespaces needs root: use sudo, or a user namespace as `eve-metadata run --help` shows")
@@ -86,7 +92,7 @@ func run(ctx context.Context, o runOptions, stderr io.Writer) error {
 	err = tasks.Run(ctx)
 	notify("STOPPING=1", log)
 	if o.ephemeral {
-		err = errors.Join(err, nim.Remove(context.WithoutCancel(ctx), o.root))
+		err = errors.Join(err, nim.Remove(context.WithoutCancel(ctx), o.root), sweep(o.root))
 	}
 	log.Info("stopped")
 	return err
@@ -114,6 +120,17 @@ func newTasks(o runOptions, log *logrus.Logger) (*task.Group, error) {
 		return nil, err
 	}
 	return task.NewGroup("eve-metadata", manifests, networks, server), nil
+}
+
+// sweep removes the service's folders: all that is called after its own agents, and nobody else's.
+func sweep(root string) error {
+	var errs []error
+	for _, agent := range []string{eve.AgentFeed, eve.AgentNim, eve.AgentServe} {
+		for _, parent := range []string{"/run", "/var/run", "/persist", "/persist/status", "/persist/pubsub-large"} {
+			errs = append(errs, os.RemoveAll(filepath.Join(root, parent, agent)))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // newLogger makes the one logger of the process.
