@@ -136,7 +136,7 @@ func find(instances []*instance.Instance, name string) (*instance.Instance, erro
 		for k, i := range instances {
 			names[k] = i.Name
 		}
-		return nil, fmt.Errorf("no instance %q; there are: %s", name, strings.Join(names, ", "))
+		return nil, fmt.Errorf("no instance %q; there are: %s", name, cmp.Or(strings.Join(names, ", "), "none"))
 	}
 	return nil, errors.New("several instances are called " + name + "; name one by its UUID")
 }

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"path"
@@ -111,7 +112,7 @@ func listInstances(w io.Writer, instances []*instance.Instance) error {
 				}
 			}
 		}
-		fmt.Fprintf(tab, "%s\t%s\t%s\t%t\t%s\n", i.Name, i.UUID, i.Drive, i.HTTP, strings.Join(adapters, ", "))
+		fmt.Fprintf(tab, "%s\t%s\t%s\t%t\t%s\n", i.Name, i.UUID, i.Drive, i.HTTP, cmp.Or(strings.Join(adapters, ", "), "-"))
 	}
 	return tab.Flush()
 }

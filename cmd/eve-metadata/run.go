@@ -79,9 +79,6 @@ func run(ctx context.Context, o runOptions, stderr io.Writer) error {
 		return errors.New("making network namespaces needs root: use sudo, or a user namespace as `eve-metadata run --help` shows")
 	}
 	tasks, err := newTasks(o, log)
-	if errors.Is(err, pubsub.ErrInUse) {
-		return fmt.Errorf("another eve-metadata is running here, stop it or choose another --root: %w", err)
-	}
 	if err != nil {
 		return err
 	}
@@ -91,6 +88,10 @@ func run(ctx context.Context, o runOptions, stderr io.Writer) error {
 	log.WithFields(logrus.Fields{"version": version, "root": o.root}).Info("starting")
 	err = tasks.Run(ctx)
 	notify("STOPPING=1", log)
+	if errors.Is(err, pubsub.ErrInUse) {
+		// What is here is the other's: there is nothing to take away.
+		return fmt.Errorf("another eve-metadata is running here, stop it or choose another --root: %w", err)
+	}
 	if o.ephemeral {
 		err = errors.Join(err, nim.Remove(context.WithoutCancel(ctx), o.root), sweep(o.root))
 	}
@@ -139,7 +140,7 @@ func newLogger(level, format string, out io.Writer) (*logrus.Logger, error) {
 	log.SetOutput(out)
 	l, err := logrus.ParseLevel(level)
 	if err != nil {
-		return nil, fmt.Errorf("--log-level: %w", err)
+		return nil, fmt.Errorf("--log-level %q: not error, warn, info or debug", level)
 	}
 	log.SetLevel(l)
 	switch format {

@@ -159,8 +159,11 @@ const temporary = ".writing-"
 // opens the path gets the old file or all of the new one.
 func WriteFile(path string, image []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), temporary)
+	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
+		err = pathErr.Err // its path is the temporary file's
+	}
 	if err != nil {
-		return fmt.Errorf("write drive: %w", err)
+		return fmt.Errorf("write drive %q: %w", path, err)
 	}
 	_, err = f.Write(image)
 	err = errors.Join(err, f.Sync(), f.Close())
@@ -168,7 +171,7 @@ func WriteFile(path string, image []byte) error {
 		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {
-		return fmt.Errorf("write drive: %w", errors.Join(err, remove(f.Name())))
+		return fmt.Errorf("write drive %q: %w", path, errors.Join(err, remove(f.Name())))
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"sync"
 
@@ -165,9 +166,11 @@ func (in *Intake) poke() {
 	}
 }
 
-// deliver hands changed apps to the sink, outside of the lock, until ctx ends.
+// deliver hands changed apps to the sink, outside of the lock, until ctx ends. An app is not put again as
+// long as its Instance stays the same: a network's state changes with each of its other guests.
 func (in *Intake) deliver(ctx context.Context) {
 	told := false
+	put := make(map[string]*instance.Instance)
 	for {
 		select {
 		case <-ctx.Done():
@@ -176,10 +179,15 @@ func (in *Intake) deliver(ctx context.Context) {
 		}
 		changed, synced := in.take()
 		for _, key := range slices.Sorted(maps.Keys(changed)) {
-			if f := changed[key]; f != nil {
-				in.cfg.Sink.Put(Join(*f))
-			} else {
+			f := changed[key]
+			if f == nil {
+				delete(put, key)
 				in.cfg.Sink.Remove(key)
+				continue
+			}
+			if inst := Join(*f); !reflect.DeepEqual(put[key], inst) {
+				put[key] = inst
+				in.cfg.Sink.Put(inst)
 			}
 		}
 		if synced && !told {
@@ -190,10 +198,14 @@ func (in *Intake) deliver(ctx context.Context) {
 }
 
 // take returns the facts of the changed apps, nil for those that are gone or not to be served, and
-// whether all topics had told their first state by then.
+// whether all topics have told their first state. Until they have, it returns no app: one whose status
+// is not told yet looks like one that is gone, and would lose its drive to a restart of the service.
 func (in *Intake) take() (map[string]*Facts, bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	if in.unsynced > 0 {
+		return nil, false
+	}
 	changed := make(map[string]*Facts, len(in.dirty))
 	for key := range in.dirty {
 		changed[key] = in.facts(key)

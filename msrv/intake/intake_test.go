@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"testing"
+	"testing/synctest"
 
 	"github.com/google/uuid"
 	logtest "github.com/sirupsen/logrus/hooks/test"
@@ -186,6 +187,55 @@ func TestChanges(t *testing.T) {
 	if got := <-s; got != "remove "+appID {
 		t.Errorf("app deleted: told %q", got)
 	}
+}
+
+// A network's state changes with every guest in it. The others are not put again for that.
+func TestNoDifference(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := &memory.Driver{}
+		b := newBus(t, d)
+		set(t, b.apps, appID, withAdapter())
+		set(t, b.status, appID, onBlue("02:16:3e:00:00:01"))
+		set(t, b.networks, blueID, blue())
+		s := start(t, d)
+		s.expect(t, guest)
+		s.expect(t, "synced")
+		busier := blue()
+		busier.Vifs = []eve.VifNameMac{{Name: "nb1"}}
+		set(t, b.networks, blueID, busier)
+		synctest.Wait()
+		select {
+		case got := <-s:
+			t.Errorf("told %q of what makes no difference", got)
+		default:
+		}
+		busier.DomainName = "wide.example"
+		set(t, b.networks, blueID, busier)
+		s.expect(t, guest)
+	})
+}
+
+// Before every topic has told its first state nobody can be told from one that is gone, or be known in
+// full: a service that starts again must not take a drive away and write it anew.
+func TestTopicStillMissing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := &memory.Driver{}
+		set(t, publish[eve.AppInstanceConfig](t, d, eve.AgentFeed), appID, withAdapter())
+		set(t, publish[eve.AppNetworkStatus](t, d, eve.AgentNim, pubsub.Persistent()), appID, onBlue("02:16:3e:00:00:01"))
+		set(t, publish[eve.NetworkInstanceStatus](t, d, eve.AgentNim), blueID, blue())
+		s := start(t, d)
+		synctest.Wait()
+		select {
+		case got := <-s:
+			t.Errorf("told %q before there was any metadata", got)
+		default:
+		}
+		publish[eve.InstanceMetadata](t, d, eve.AgentFeed)
+		s.expect(t, guest)
+		s.expect(t, "synced")
+	})
 }
 
 // An app under another's key, or a network under no UUID, must not become anybody's metadata.

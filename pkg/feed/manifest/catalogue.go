@@ -3,6 +3,7 @@
 package manifest
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -38,7 +39,10 @@ type reading struct {
 func (c *catalogue) read(fsys fs.FS, dir string) (reading, error) {
 	names, err := list(fsys)
 	if err != nil {
-		return reading{}, fmt.Errorf("read manifests: %w", err)
+		if e, ok := errors.AsType[*fs.PathError](err); ok {
+			err = e.Err // the path in it is ".", whatever the folder is called
+		}
+		return reading{}, fmt.Errorf("read folder %q: %w", dir, err)
 	}
 	units := make(map[string]*unit, len(names))
 	for _, name := range names {

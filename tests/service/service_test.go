@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package service_test watches the built service do its whole job, from a saved manifest to what a
+// guest reads, through everything that may happen to it on the way.
+//
+// Purpose: each scenario proves one promise of the README on the running binary: what `render` shows
+// is what guests read; a crash or a restart changes nothing; no guest reads another's metadata;
+// changes of manifests take effect at once and mistakes in them none; user data arrives byte for byte
+// or visibly not at all; a full disk costs drives and nothing else; the demonstration works.
+//
+// Network: every scenario makes its own, below a root of its own, in the sandbox's namespaces. Guests
+// are namespaces with the guest end of a veth (guestns) and a plain HTTP client in them.
+//
+// Phases: see the scenarios; world_test.go has what they share.
+package service_test
+
+import (
+	"testing"
+
+	"github.com/lf-edge/eve-metadata/tests/netns/sandbox"
+	"github.com/lf-edge/eve-metadata/tests/program"
+)
+
+func TestMain(m *testing.M) { sandbox.Main(m) }
+
+func TestService(t *testing.T) {
+	t.Parallel()
+	sandbox.Need(t)
+	binary := program.Build(t)
+	for _, tt := range []struct {
+		name     string
+		scenario func(*testing.T, string)
+	}{
+		{"restarts", restarts},
+		{"isolation", isolation},
+		{"reused address", reusedAddress},
+		{"changes", changes},
+		{"kinds", kinds},
+		{"user data", userData},
+		{"device configs", deviceConfigs},
+		{"full disk", fullDisk},
+		{"demonstration", demonstration},
+		{"demonstration for all", demonstrationForAll},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			tt.scenario(t, binary)
+		})
+	}
+}
