@@ -5,6 +5,8 @@ package nim
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/sirupsen/logrus"
@@ -17,23 +19,48 @@ import (
 // errDuplicate says that an app instance has two adapters of one name.
 var errDuplicate = fmt.Errorf("%w: another adapter has the same name", intake.ErrInvalid)
 
+// unpublished is the app instances whose state could not be published, as on a full disk.
+type unpublished struct {
+	reasons map[string]string // by app instance: what was logged
+	retry   retry
+}
+
+// publishApps publishes the state of app instances, and plans another attempt where that does not work.
+func (m *Manager) publishApps(keys map[string]bool) {
+	u := &m.state.unpublished
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		err := m.publishApp(key)
+		if err == nil {
+			delete(u.reasons, key)
+			continue
+		}
+		if err.Error() != u.reasons[key] {
+			m.cfg.Log.WithField("app", key).WithError(err).Error("status of app instance is not published")
+		}
+		u.reasons[key] = err.Error()
+	}
+	switch {
+	case len(u.reasons) == 0:
+		u.retry = retry{}
+	case !u.retry.at.After(m.now()): // another's change does not put it off
+		u.retry.fail(m.now())
+	}
+}
+
 // publishApp publishes the state of an app instance's adapters, or withdraws it when the app instance is gone for sure.
-func (m *Manager) publishApp(key string) {
+func (m *Manager) publishApp(key string) error {
 	pub := m.state.appStatus
-	log := m.cfg.Log.WithField("app", key)
 	app, ok := m.app(key)
 	if !ok {
 		if m.state.complete {
-			if err := pub.Delete(key); err != nil {
-				log.WithError(err).Error("status of app instance is not withdrawn")
-			}
+			return pub.Delete(key)
 		}
-		return
+		return nil
 	}
 	old, _ := pub.Get(key)
 	status, ok := m.appNetworkStatus(app, old)
 	if !ok {
-		return
+		return nil
 	}
 	err := pub.Set(key, status)
 	if errors.Is(err, pubsub.ErrTooLarge) {
@@ -42,11 +69,10 @@ func (m *Manager) publishApp(key string) {
 		}
 		err = pub.Set(key, status)
 	}
-	if err != nil {
-		log.WithError(err).Error("status of app instance is not published")
-		return
+	if err == nil {
+		logAdapters(m.cfg.Log.WithField("app", key), old, status)
 	}
-	logAdapters(log, old, status)
+	return err
 }
 
 // logAdapters logs the errors that are new.

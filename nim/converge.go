@@ -29,9 +29,7 @@ func (m *Manager) converge(ctx context.Context, w work) {
 			w.apps[app] = true
 		}
 	}
-	for _, app := range slices.Sorted(maps.Keys(w.apps)) {
-		m.publishApp(app)
-	}
+	m.publishApps(w.apps)
 	m.post()
 	if w.complete && !m.isReady() {
 		m.signal()
@@ -76,8 +74,8 @@ func (m *Manager) convergeNetwork(in intake.Input) map[string]bool {
 		n.settle(in, r, failed)
 	}
 	m.keepLeases(n, in, r)
-	m.report(n, in, r, failed)
-	if in.Config == nil && len(in.Adapters) == 0 && m.state.complete && len(failed) == 0 {
+	done := m.report(n, in, r, failed)
+	if in.Config == nil && len(in.Adapters) == 0 && m.state.complete && done {
 		delete(m.state.networks, n.id)
 	}
 	return changedApps(before, n.outcomes)
@@ -222,16 +220,18 @@ func changedApps(before, after map[intake.AdapterID]outcome) map[string]bool {
 	return changed
 }
 
-// report publishes the network's state, plans the next attempt where one is needed, and logs what is new.
-func (m *Manager) report(n *network, in intake.Input, r intake.Result, failed failures) {
-	if len(failed) > 0 {
-		n.retry.fail(m.now())
-	} else {
+// report publishes the network's state, plans the next attempt where one is needed, and logs what is new. It returns
+// whether none is needed.
+func (m *Manager) report(n *network, in intake.Input, r intake.Result, failed failures) (done bool) {
+	unpublishable := m.publishNetwork(n, in, r, failed)
+	done = len(failed) == 0 && unpublishable == nil
+	if done {
 		n.retry = retry{}
+	} else {
+		n.retry.fail(m.now())
 	}
-	m.publishNetwork(n, in, r, failed)
 	problem := ""
-	if err := problems(r.Err, failed); err != nil {
+	if err := errors.Join(problems(r.Err, failed), unpublishable); err != nil {
 		problem = err.Error()
 	}
 	switch problem {
@@ -242,6 +242,7 @@ func (m *Manager) report(n *network, in intake.Input, r intake.Result, failed fa
 		m.entry(n.id).WithField("error", problem).Error("app network is not as it should be")
 	}
 	n.problem = problem
+	return done
 }
 
 // problems returns what should be otherwise as one error. That there is no such network, or that it is not to be active,
@@ -253,13 +254,13 @@ func problems(err error, failed failures) error {
 	return errors.Join(err, failed.all())
 }
 
-// all returns all failures as one error, in a stable order.
+// all returns the failures as one error, in a stable order.
 func (f failures) all() error {
 	errs := make([]error, 0, len(f))
 	for _, port := range slices.Sorted(maps.Keys(f)) {
 		errs = append(errs, f[port])
 	}
-	return errors.Join(errs...)
+	return joinFirst(errs)
 }
 
 func stepOf(err error) (plan.Step, bool) {

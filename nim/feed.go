@@ -93,9 +93,9 @@ type work struct {
 	complete bool
 }
 
-// take returns what there is to do now, with nothing in it when there is too little to begin with. Due are networks whose
-// turn to be tried again has come.
-func (m *Manager) take(due map[string]bool) (w work, ok bool) {
+// take returns what there is to do now, with nothing in it when there is too little to begin with. Due is what
+// it is time to try again.
+func (m *Manager) take(due intake.Changes) (w work, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	own := m.cfg.Feed == eve.AgentFeed
@@ -109,7 +109,7 @@ func (m *Manager) take(due map[string]bool) (w work, ok bool) {
 		table.Touch(table.Everything())
 		table.Touch(m.everythingElse())
 	}
-	table.Touch(intake.Changes{Networks: due})
+	table.Touch(due)
 	changes := table.Take()
 	w.apps = changes.Apps
 	w.inputs = make(map[string]intake.Input, len(changes.Networks))

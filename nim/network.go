@@ -149,7 +149,7 @@ func portOf(err error) string {
 	return ofBridge
 }
 
-// retry is when a network is tried again.
+// retry is when something that failed is tried again.
 type retry struct {
 	attempts int // that failed in a row
 	at       time.Time
@@ -171,28 +171,39 @@ func (r *retry) fail(now time.Time) {
 	r.at = now.Add(wait)
 }
 
-// due returns the networks whose next attempt should have begun.
-func (m *Manager) due() map[string]bool {
+// due returns what it is time to try again.
+func (m *Manager) due() intake.Changes {
 	now := m.now()
-	due := map[string]bool{}
+	due := intake.Changes{Networks: map[string]bool{}, Apps: map[string]bool{}}
 	for id, n := range m.state.networks {
-		if n.retry.attempts > 0 && !n.retry.at.After(now) {
-			due[id] = true
+		if n.retry.due(now) {
+			due.Networks[id] = true
+		}
+	}
+	if u := &m.state.unpublished; u.retry.due(now) {
+		for key := range u.reasons {
+			due.Apps[key] = true
 		}
 	}
 	return due
 }
 
+func (r *retry) due(now time.Time) bool { return r.attempts > 0 && !r.at.After(now) }
+
 // nextRetry returns how long to wait for the next attempt, if one is planned.
 func (m *Manager) nextRetry() (wait time.Duration, ok bool) {
 	now := m.now()
-	for _, n := range m.state.networks {
-		if n.retry.attempts == 0 {
-			continue
+	look := func(r *retry) {
+		if r.attempts == 0 {
+			return
 		}
-		if until := max(0, n.retry.at.Sub(now)); !ok || until < wait {
+		if until := max(0, r.at.Sub(now)); !ok || until < wait {
 			wait, ok = until, true
 		}
 	}
+	for _, n := range m.state.networks {
+		look(&n.retry)
+	}
+	look(&m.state.unpublished.retry)
 	return wait, ok
 }

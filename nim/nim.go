@@ -70,6 +70,7 @@ type state struct {
 	networks      map[string]*network // by UUID
 	networkStatus *pubsub.Publication[eve.NetworkInstanceStatus]
 	appStatus     *pubsub.Publication[eve.AppNetworkStatus]
+	unpublished   unpublished
 	posted        *[]endpoint.Endpoint // what the board was told last; nil: nothing yet
 	complete      bool                 // what the feed does not have is to be removed
 }
@@ -92,7 +93,7 @@ func New(cfg Config) (*Manager, error) {
 		now:    time.Now,
 		wake:   make(chan struct{}, 1),
 		feed:   feed{table: intake.NewTable()},
-		state:  state{networks: map[string]*network{}},
+		state:  state{networks: map[string]*network{}, unpublished: unpublished{reasons: map[string]string{}}},
 	}, nil
 }
 

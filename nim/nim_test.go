@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -39,6 +40,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type bench struct {
 	t        *testing.T
 	driver   *memory.Driver
+	full     atomic.Bool // nothing that a manager publishes gets to the disk
 	kernel   *plantest.Kernel
 	board    *endpoint.Board
 	log      *logtest.Hook
@@ -122,7 +124,7 @@ func (b *bench) start() (stop func()) {
 	b.t.Helper()
 	log, hook := logtest.NewNullLogger()
 	b.log = hook
-	m, err := nim.New(nim.Config{Driver: b.driver, Board: b.board, Log: log})
+	m, err := nim.New(nim.Config{Driver: disk{b.driver, &b.full}, Board: b.board, Log: log})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -138,6 +140,36 @@ func (b *bench) start() (stop func()) {
 			b.t.Errorf("run manager: %v", err)
 		}
 	}
+}
+
+// disk is a driver whose publishers can not write while the disk is full.
+type disk struct {
+	pubsub.Driver
+	full *atomic.Bool
+}
+
+func (d disk) Publish(t pubsub.Table) (pubsub.RawPublisher, error) {
+	p, err := d.Driver.Publish(t)
+	return publisher{p, d.full}, err
+}
+
+type publisher struct {
+	pubsub.RawPublisher
+	full *atomic.Bool
+}
+
+func (p publisher) Set(key string, value []byte) error {
+	if p.full.Load() {
+		return syscall.ENOSPC
+	}
+	return p.RawPublisher.Set(key, value)
+}
+
+func (p publisher) Delete(key string) error {
+	if p.full.Load() {
+		return syscall.EROFS
+	}
+	return p.RawPublisher.Delete(key)
 }
 
 // listener accepts nobody.
@@ -420,6 +452,52 @@ func TestOneAppOneNetwork(t *testing.T) {
 	})
 }
 
+// What could not be told because the disk was full is told once there is room, without any other change; the log says it
+// once.
+func TestDiskFull(t *testing.T) {
+	withBench(t, func(b *bench) {
+		b.setNetwork("blue", "green")
+		b.setApp(app("web", "blue"))
+		b.setApp(app("db", "green"))
+		b.complete()
+		stop := b.start()
+		defer stop()
+		synctest.Wait()
+		b.full.Store(true)
+		b.setApp(app("edge", "blue"))
+		b.must(b.apps.Delete(key("db")))
+		synctest.Wait()
+		b.must(b.networks.Delete(key("green")))
+		time.Sleep(10 * time.Minute) // of the bubble's time
+		synctest.Wait()
+		if got := len(b.allApps()); got != 2 {
+			t.Errorf("%d app instances are known while the disk is full, want 2", got)
+		}
+		logged := b.errors()
+		slices.Sort(logged)
+		if once := slices.Compact(slices.Clone(logged)); len(once) < 4 || len(once) != len(logged) {
+			t.Errorf("logged %q, want errors on two networks and two app instances, none twice", logged)
+		}
+		b.full.Store(false)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		var apps []string
+		for _, s := range b.allApps() {
+			apps = append(apps, s.DisplayName)
+		}
+		slices.Sort(apps)
+		if diff := cmp.Diff([]string{"edge", "web"}, apps); diff != "" {
+			t.Errorf("app instances that are known (-want +got):\n%s", diff)
+		}
+		if s := b.network("blue"); len(s.Vifs) != 2 {
+			t.Errorf("blue has %d ports, want 2", len(s.Vifs))
+		}
+		if s := b.network("green"); s.DisplayName != "" {
+			t.Errorf("green is still known: %+v", s)
+		}
+	})
+}
+
 // More ports than a topic's value can list are not listed, and are there all the same.
 func TestManyPorts(t *testing.T) {
 	withBench(t, func(b *bench) {
@@ -441,6 +519,59 @@ func TestManyPorts(t *testing.T) {
 		synctest.Wait()
 		if s := b.network("blue"); len(s.Vifs) != nim.MaxListedPorts || len(s.IPAssignments) != nim.MaxListedPorts {
 			t.Errorf("%d ports and %d addresses listed, want %d", len(s.Vifs), len(s.IPAssignments), nim.MaxListedPorts)
+		}
+	})
+}
+
+// However many adapters fail, the network's status gets through pubsub and the log stays readable, and each app instance
+// is told its own error.
+func TestManyErrors(t *testing.T) {
+	withBench(t, func(b *bench) {
+		const adapters = 1000
+		b.kernel.Fail = func(s plan.Step) error {
+			if set, ok := s.(plan.LinkSet); ok && set.Master != "" {
+				return errors.New("exchange full")
+			}
+			return nil
+		}
+		n := network("blue") // and a range with too few addresses
+		n.DhcpRange = eve.IPRange{Start: net.IPv4(10, 0, 0, 2), End: net.IPv4(10, 0, 0, 101)}
+		b.must(b.networks.Set(key("blue"), n))
+		for i := range adapters {
+			b.setApp(app(fmt.Sprint(i), "blue"))
+		}
+		b.complete()
+		stop := b.start()
+		defer stop()
+		synctest.Wait()
+		s := b.network("blue")
+		for _, want := range []struct {
+			what, text, more string
+			got              eve.ErrorAndTime
+		}{
+			{"AllocationErr", "no free address is left", "\nand 884 more", s.AllocationErr},
+			{"ReconcileErr", "exchange full", "\nand 84 more", s.ReconcileErr},
+		} {
+			if !strings.HasSuffix(want.got.Error, want.more) || strings.Count(want.got.Error, want.text) != 16 {
+				t.Errorf("%s is %q", want.what, want.got.Error)
+			}
+		}
+		full, exhausted := 0, 0
+		for _, s := range b.allApps() {
+			switch {
+			case strings.Contains(s.Error, "exchange full"):
+				full++
+			case strings.Contains(s.Error, "no free address is left"):
+				exhausted++
+			}
+		}
+		if full != 100 || exhausted != adapters-100 {
+			t.Errorf("%d app instances are told of the bridge and %d of the range, want 100 and %d", full, exhausted, adapters-100)
+		}
+		for _, line := range b.errors() {
+			if len(line) > 4096 {
+				t.Errorf("%d bytes in one line of the log", len(line))
+			}
 		}
 	})
 }

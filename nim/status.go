@@ -4,8 +4,10 @@ package nim
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/lf-edge/eve-metadata/nim/intake"
@@ -17,14 +19,15 @@ import (
 // (pubsub.ErrTooLarge), and everything in the list is in the AppNetworkStatus of the app instances as well.
 const maxListedPorts = 128
 
+// maxListedErrors is how many errors a network's status and the log spell out, for the same reason: a bridge without room
+// left fails once per adapter. What went wrong with an adapter is in the AppNetworkStatus of its app instance.
+const maxListedErrors = 16
+
 // publishNetwork publishes a network's state, or withdraws it when the network is gone.
-func (m *Manager) publishNetwork(n *network, in intake.Input, r intake.Result, failed failures) {
+func (m *Manager) publishNetwork(n *network, in intake.Input, r intake.Result, failed failures) error {
 	pub := m.state.networkStatus
 	if in.Config == nil {
-		if err := pub.Delete(n.id); err != nil {
-			m.entry(n.id).WithError(err).Error("status of app network is not withdrawn")
-		}
-		return
+		return pub.Delete(n.id)
 	}
 	old, _ := pub.Get(n.id)
 	status := m.networkStatus(n, in, r, failed, old)
@@ -33,9 +36,7 @@ func (m *Manager) publishNetwork(n *network, in intake.Input, r intake.Result, f
 		status.IPAssignments, status.Vifs = nil, nil
 		err = pub.Set(n.id, status)
 	}
-	if err != nil {
-		m.entry(n.id).WithError(err).Error("status of app network is not published")
-	}
+	return err
 }
 
 // networkStatus is the state of one network. Old is what was published before, whose error times stay while the errors do.
@@ -66,7 +67,17 @@ func (m *Manager) networkStatus(n *network, in intake.Input, r intake.Result, fa
 func allocationError(in intake.Input, r intake.Result) error {
 	var errs []error
 	for i := range in.Adapters {
-		errs = append(errs, r.Leases[i].Err)
+		if err := r.Leases[i].Err; err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return joinFirst(errs)
+}
+
+// joinFirst joins the first of many errors, and says how many there are more. None of them is nil.
+func joinFirst(errs []error) error {
+	if more := len(errs) - maxListedErrors; more > 0 {
+		errs = append(slices.Clone(errs[:maxListedErrors]), fmt.Errorf("and %d more", more))
 	}
 	return errors.Join(errs...)
 }
