@@ -31,8 +31,8 @@ type Subnet struct {
 
 // Complete returns the subnet with everything that was not said filled in, as EVE's zedagent does: the gateway is the
 // first host, the range is the upper half of the subnet (the lower one being for fixed addresses), or begins with the
-// second host when only its end is said, and has at most 256 addresses. An address of the subnet's own or of its broadcast
-// at an end of the range is stepped over, and so is the gateway at its start.
+// second host when only its end is said. An address of the subnet's own or of its broadcast at an end of the range is
+// stepped over, and so is the gateway at its start. Zedagent then calls what is here Limited.
 //
 // It is an error when the subnet has 8 addresses or fewer, when an address is not in it, when the range is upside down,
 // or when the gateway is inside the range. What could be completed is returned even then.
@@ -58,13 +58,16 @@ func (s Subnet) Complete() (Subnet, error) {
 		s.Start = Step(first, start)
 	}
 	s = s.stepOver(Step(first, count-1))
-	if err := s.check(); err != nil {
-		return s, err
-	}
+	return s, s.check()
+}
+
+// Limited returns a completed subnet with a range of at most 256 addresses, as EVE's zedagent makes it of what a
+// controller says. A range that a person wrote down is meant: nobody would look for the reason of its end elsewhere.
+func (s Subnet) Limited() Subnet {
 	if limit := Step(s.Start, maxRange); limit.IsValid() && limit.Less(s.End) {
 		s.End = limit
 	}
-	return s, nil
+	return s
 }
 
 // stepOver moves the ends of the range off addresses that no guest may have.

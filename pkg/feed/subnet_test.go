@@ -21,10 +21,10 @@ func TestSubnetComplete(t *testing.T) {
 		{name: "only the end", prefix: "10.11.12.0/24", end: "10.11.12.30", wantGateway: "10.11.12.1", wantStart: "10.11.12.2", wantEnd: "10.11.12.30"},
 		{name: "smallest", prefix: "10.11.12.0/28", wantGateway: "10.11.12.1", wantStart: "10.11.12.8", wantEnd: "10.11.12.14"},
 		{name: "too small", prefix: "10.11.12.0/29", wantFail: "subnet 10.11.12.0/29 has 8 addresses: more than 8 are needed"},
-		{name: "large", prefix: "10.1.0.0/16", wantGateway: "10.1.0.1", wantStart: "10.1.128.0", wantEnd: "10.1.128.255"},
-		{name: "largest", prefix: "0.0.0.0/0", wantGateway: "0.0.0.1", wantStart: "128.0.0.0", wantEnd: "128.0.0.255"},
+		{name: "large", prefix: "10.1.0.0/16", wantGateway: "10.1.0.1", wantStart: "10.1.128.0", wantEnd: "10.1.255.254"},
+		{name: "largest", prefix: "0.0.0.0/0", wantGateway: "0.0.0.1", wantStart: "128.0.0.0", wantEnd: "255.255.255.254"},
 		{name: "host bits", prefix: "10.11.12.13/24", wantGateway: "10.11.12.1", wantStart: "10.11.12.128", wantEnd: "10.11.12.254"},
-		{name: "IPv6", prefix: "fd00::/64", wantGateway: "fd00::1", wantStart: "fd00::8000:0", wantEnd: "fd00::8000:ff"},
+		{name: "IPv6", prefix: "fd00::/64", wantGateway: "fd00::1", wantStart: "fd00::8000:0", wantEnd: "fd00::ffff:fffe"},
 		{name: "ends nobody may have", prefix: "10.11.12.0/24", start: "10.11.12.0", end: "10.11.12.255",
 			wantGateway: "10.11.12.1", wantStart: "10.11.12.2", wantEnd: "10.11.12.254"},
 		{name: "gateway in the range", prefix: "10.11.12.0/24", gateway: "10.11.12.200", wantFail: "gateway 10.11.12.200 is inside the DHCP range 10.11.12.128 - 10.11.12.254"},
@@ -56,6 +56,26 @@ func TestSubnetComplete(t *testing.T) {
 			}
 			if again, err := got.Complete(); err != nil || again != got {
 				t.Errorf("completed twice: got %v, %v, want %v", again, err, got)
+			}
+		})
+	}
+}
+
+func TestSubnetLimited(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ name, prefix, start, end, want string }{
+		{"larger", "10.1.0.0/16", "10.1.0.2", "10.1.255.254", "10.1.1.1"},
+		{"as large", "10.1.0.0/16", "10.1.0.2", "10.1.1.1", "10.1.1.1"},
+		{"smaller", "10.1.0.0/16", "10.1.0.2", "10.1.0.3", "10.1.0.3"},
+		{"at the end of all addresses", "255.255.0.0/16", "255.255.255.128", "255.255.255.254", "255.255.255.254"},
+		{"IPv6", "fd00::/64", "fd00::10", "fd00::ffff", "fd00::10f"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s := feed.Subnet{Prefix: netip.MustParsePrefix(tt.prefix), Start: addr(t, tt.start), End: addr(t, tt.end)}
+			want := s
+			if want.End = addr(t, tt.want); s.Limited() != want {
+				t.Errorf("got %v, want %v", s.Limited(), want)
 			}
 		})
 	}

@@ -110,6 +110,8 @@ func addressing(ip *evecommon.Ipspec, n *eve.NetworkInstanceConfig) []error {
 	if len(errs) == 0 {
 		if s, err = s.Complete(); err != nil {
 			errs = append(errs, err)
+		} else {
+			s = s.Limited()
 		}
 	}
 	n.Gateway = s.Gateway.AsSlice()

@@ -6,7 +6,7 @@ import "time"
 
 // Limits on what is read. They are far above what people write and below what could hurt.
 const (
-	maxFiles    = 1000    // manifests and configurations in one directory
+	maxFiles    = 10_000  // manifests and configurations in one directory
 	maxManifest = 1 << 20 // bytes of one YAML file
 	maxConfig   = 8 << 20 // bytes of one EdgeDevConfig
 
