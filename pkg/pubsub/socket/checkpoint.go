@@ -22,6 +22,8 @@ const (
 	valueSuffix   = ".json"
 	backupSuffix  = ".json.bak"
 	restartedFile = "restarted"
+	// temporary begins the names of files that are being written; digits follow.
+	temporary = "tmp"
 )
 
 // checkpoint is the folder in which a publisher keeps its table. While it is open
@@ -58,7 +60,8 @@ func (c *checkpoint) close() error { return c.lock.Close() }
 type stored struct{ value, backup []byte }
 
 // load reads the folder. Files that are empty are as good as missing: they come
-// from a crash. Values that cannot be read are reported and passed over.
+// from a crash, and so do unfinished files, which are removed. Values that cannot
+// be read are reported and passed over.
 func (c *checkpoint) load(report func(error)) (map[string]stored, error) {
 	entries, err := os.ReadDir(c.dir)
 	if err != nil {
@@ -70,6 +73,7 @@ func (c *checkpoint) load(report func(error)) (map[string]stored, error) {
 		if !isValue {
 			var isBackup bool
 			if key, isBackup = strings.CutSuffix(e.Name(), backupSuffix); !isBackup || !c.persistent {
+				c.discard(e.Name())
 				continue
 			}
 		}
@@ -87,6 +91,15 @@ func (c *checkpoint) load(report func(error)) (map[string]stored, error) {
 		all[key] = s
 	}
 	return all, nil
+}
+
+// discard removes an unfinished file of replaceFile's. What it leaves is only an
+// untidiness.
+func (c *checkpoint) discard(name string) {
+	digits, unfinished := strings.CutPrefix(name, temporary)
+	if _, err := strconv.ParseUint(digits, 10, 64); unfinished && err == nil {
+		_ = os.Remove(filepath.Join(c.dir, name))
+	}
 }
 
 // write stores a value under a key. On error the stored value is the one before.
@@ -163,9 +176,17 @@ func readRestarted(dir string) int {
 }
 
 // replaceFile puts content in the place of a file, whole or not at all. The file
-// has mode 0600.
+// has mode 0600. The error names no other file: the same trouble has the same text
+// at every attempt, so that it is told once.
 func replaceFile(name string, content []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(name), "tmp")
+	if err := tryReplaceFile(name, content); err != nil {
+		return fmt.Errorf("replace %q: %w", name, withoutPath(err))
+	}
+	return nil
+}
+
+func tryReplaceFile(name string, content []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(name), temporary)
 	if err != nil {
 		return err
 	}
@@ -173,11 +194,25 @@ func replaceFile(name string, content []byte) error {
 	if err == nil {
 		err = f.Sync()
 	}
-	if err = errors.Join(err, f.Close()); err == nil {
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err == nil {
 		err = os.Rename(f.Name(), name)
 	}
 	if err != nil {
 		_ = os.Remove(f.Name()) // the first error says more
+	}
+	return err
+}
+
+// withoutPath returns what the kernel said, without the names of the files.
+func withoutPath(err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err
+	}
+	if e, ok := errors.AsType[*os.LinkError](err); ok {
+		return e.Err
 	}
 	return err
 }

@@ -10,6 +10,9 @@ func (d *Driver) SetTimes(write, resync, redial time.Duration) {
 	d.times = times{write: write, resync: resync, redial: redial}
 }
 
+// SetStale replaces StaleLarge.
+func (d *Driver) SetStale(age time.Duration) { d.times.stale = age }
+
 // StaleLarge is the age at which a publisher removes large-field files.
 const StaleLarge = staleLarge
 

@@ -148,7 +148,8 @@ func TestPublishAfterCrash(t *testing.T) {
 		{"odd counter", plain, map[string]string{"restarted": "-3x"}, map[string]string{}, 1, 0},
 		{"empty file", plain, map[string]string{"k.json": "", "l.json": `{}`}, map[string]string{"l": `{}`}, 0, 0},
 		{"torn file", plain, map[string]string{"k.json": `{"n":`, "l.json": `{}`}, map[string]string{"l": `{}`}, 0, 1},
-		{"other files", plain, map[string]string{"tmp123": `{}`, "k.json.bak": `{}`, "k.txt": `{}`}, map[string]string{}, 0, 0},
+		{"other files", plain, map[string]string{"tmp123": `{}`, "tmp.txt": "", "k.json.bak": `{}`, "k.txt": `{}`}, map[string]string{}, 0, 0},
+		{"key that looks unfinished", plain, map[string]string{"tmp123.json": `{}`}, map[string]string{"tmp123": `{}`}, 0, 0},
 		{"backup alone", persistent, map[string]string{"k.json.bak": `{"n":1}`}, map[string]string{"k": `{"n":1}`}, 0, 0},
 		{"backup and empty", persistent, map[string]string{"k.json.bak": `{"n":1}`, "k.json": ""}, map[string]string{"k": `{"n":1}`}, 0, 0},
 		{"backup and torn", persistent, map[string]string{"k.json.bak": `{"n":1}`, "k.json": `{"n"`}, map[string]string{"k": `{"n":1}`}, 0, 0},
@@ -181,6 +182,12 @@ func TestPublishAfterCrash(t *testing.T) {
 			}
 			if n := p.Restarted(); n != c.restarted {
 				t.Errorf("restart counter is %d, want %d", n, c.restarted)
+			}
+			for name := range c.files {
+				unfinished := strings.HasPrefix(name, "tmp") && !strings.Contains(name, ".")
+				if there := exists(t, filepath.Join(root+dir, name)); there == unfinished {
+					t.Errorf("%s is there: %t", name, there)
+				}
 			}
 			check(t, p.Close())
 			if len(reports) != c.reports {
@@ -288,6 +295,10 @@ func TestSetUnwritable(t *testing.T) {
 		if err == nil {
 			t.Errorf("%s: no error", what)
 		}
+	}
+	first, second := p.Set("k", []byte(`{}`)), p.Set("k", []byte(`{}`))
+	if first.Error() != second.Error() || !strings.Contains(first.Error(), "k.json") || !errors.Is(first, syscall.EISDIR) && !errors.Is(first, syscall.EEXIST) {
+		t.Errorf("errors are %q and %q, want the same, on k.json", first, second)
 	}
 	set(t, p, "z", `{}`)
 	if diff := cmp.Diff([]string{"create z {}"}, r.Until("create z {}")); diff != "" {

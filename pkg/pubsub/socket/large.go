@@ -29,7 +29,7 @@ func writeLarge(dir string, fields []wire.Large) ([]string, error) {
 		name, err := writeNew(dir, l)
 		if err != nil {
 			removeAll(names)
-			return nil, fmt.Errorf("write large field: %w", err)
+			return nil, fmt.Errorf("write large field into %q: %w", dir, withoutPath(err))
 		}
 		names = append(names, name)
 	}
@@ -110,18 +110,34 @@ func removeLarge(root, path string) error {
 	return nil
 }
 
-// removeStaleLarge removes files of a table that no subscriber took for so long
-// that none will.
-func removeStaleLarge(dir string, now time.Time) {
+// removeStaleLarge removes files of a table that are so old that no subscriber
+// will take them any more, and returns whether there are younger ones.
+func removeStaleLarge(dir string, age time.Duration) (younger bool) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return // most tables have no large fields, hence no folder
+		return false // most tables have no large fields, hence no folder
 	}
 	for _, e := range entries {
 		info, err := e.Info()
-		if err != nil || !strings.HasPrefix(e.Name(), pubsub.FilePrefix) || now.Sub(info.ModTime()) < staleLarge {
+		if err != nil || !strings.HasPrefix(e.Name(), pubsub.FilePrefix) {
+			continue
+		}
+		if time.Since(info.ModTime()) < age {
+			younger = true
 			continue
 		}
 		removeAll([]string{filepath.Join(dir, e.Name())})
+	}
+	return younger
+}
+
+// sweep waits until the files that a crash has left are old enough to be removed.
+func (p *publisher) sweep() {
+	timer := time.NewTimer(p.driver.times.staleLarge())
+	defer timer.Stop()
+	select {
+	case <-p.stop:
+	case <-timer.C:
+		removeStaleLarge(p.paths.large, p.driver.times.staleLarge())
 	}
 }

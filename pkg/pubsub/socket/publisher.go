@@ -72,7 +72,9 @@ func (p *publisher) open() (err error) {
 	if err != nil {
 		return errors.Join(err, p.unlisten(), p.disk.close())
 	}
-	removeStaleLarge(p.paths.large, time.Now())
+	if removeStaleLarge(p.paths.large, p.driver.times.staleLarge()) {
+		p.wg.Go(p.sweep)
+	}
 	if p.listener != nil {
 		p.wg.Go(p.accept)
 	}
@@ -118,12 +120,13 @@ func (p *publisher) Set(key string, value []byte) error {
 	if p.end {
 		return pubsub.ErrClosed
 	}
+	// First, because it is cheap: a feed sets all that it has whenever some of it changes.
+	if old := p.state.Get(key); old != nil && bytes.Equal(old.JSON, value) {
+		return nil
+	}
 	v, err := p.value(key, value)
 	if err != nil {
 		return err
-	}
-	if old := p.state.Get(key); old != nil && bytes.Equal(old.JSON, value) {
-		return nil
 	}
 	if err := p.disk.write(key, value); err != nil {
 		return err

@@ -262,6 +262,32 @@ func TestPublisherRemovesStaleLargeFields(t *testing.T) {
 	}
 }
 
+// What was in flight when the process was killed is too young for the next one's
+// start, and goes later.
+func TestPublisherRemovesLargeFieldsOfCrash(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	table := pubsub.Table{Agent: "a", Topic: "T"}
+	left := largeFile(t, root, table, "pubsub-file-User1", "{}")
+	other := largeFile(t, root, table, "other", "{}")
+	d := newDriver(t, root)
+	d.SetStale(50 * time.Millisecond)
+	drivertest.Publish(t, d, table)
+	late := time.After(10 * time.Second)
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for exists(t, left) {
+		select {
+		case <-look.C:
+		case <-late:
+			t.Fatal("the file stays")
+		}
+	}
+	if !exists(t, other) {
+		t.Error("another's file was removed")
+	}
+}
+
 func wantMode(t *testing.T, path string, want os.FileMode) {
 	t.Helper()
 	info, err := os.Lstat(path)

@@ -56,7 +56,7 @@ const (
 	minResync = 10 * time.Second
 	maxResync = 10 * time.Minute
 	// staleLarge is the age at which a publisher removes large-field files that
-	// no subscriber took: those of subscribers that crashed.
+	// no subscriber took: those of subscribers, and of a publisher, that crashed.
 	staleLarge = 10 * time.Minute
 )
 
@@ -82,12 +82,13 @@ type Driver struct {
 }
 
 // times are the waits that tests shorten; zero means the constant.
-type times struct{ write, resync, redial time.Duration }
+type times struct{ write, resync, redial, stale time.Duration }
 
 func (t times) writeTimeout() time.Duration { return orDefault(t.write, writeTimeout) }
 func (t times) minResync() time.Duration    { return orDefault(t.resync, minResync) }
 func (t times) minRedial() time.Duration    { return orDefault(t.redial, minRedial) }
 func (t times) maxRedial() time.Duration    { return orDefault(t.redial, maxRedial) }
+func (t times) staleLarge() time.Duration   { return orDefault(t.stale, staleLarge) }
 
 func orDefault(d, otherwise time.Duration) time.Duration {
 	if d > 0 {
