@@ -106,6 +106,8 @@ func (s *Server) start(e endpoint.Endpoint) *site {
 			ReadTimeout:       ReadTimeout,
 			WriteTimeout:      WriteTimeout,
 			IdleTimeout:       IdleTimeout,
+			// "OPTIONS *" is a request like others: net/http would answer it, and tell nobody.
+			DisableGeneralOptionsHandler: true,
 			// What net/http has to say is about single connections that guests broke.
 			ErrorLog: stdlog.New(debugWriter{log}, "", 0),
 		},
@@ -113,7 +115,7 @@ func (s *Server) start(e endpoint.Endpoint) *site {
 	}
 	go func() {
 		defer close(r.done)
-		err := r.server.Serve(borrow(e.Listener))
+		err := r.server.Serve(limit(borrow(e.Listener), log))
 		if !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 			log.WithError(err).Error("endpoint no longer served")
 		}
