@@ -2,7 +2,7 @@
 
 // Command bench runs every benchmark of the project and writes the figures to a file.
 //
-// usage: bench [-o bench.json] [-count 5] [-benchtime 200ms]
+// usage: bench [-o bench.json] [-count 3] [-benchtime 200ms]
 //
 // Out comes JSON: for each benchmark the median of each of its metrics over the runs and their least
 // and largest; and ratios. Times alone say little on another machine. So benchmarks come in families:
@@ -55,7 +55,7 @@ type Ratio struct {
 
 func main() {
 	out := flag.String("o", "bench.json", "file to write")
-	count := flag.Int("count", 5, "runs of each benchmark")
+	count := flag.Int("count", 3, "runs of each benchmark")
 	benchtime := flag.String("benchtime", "200ms", "least time of a run")
 	flag.Parse()
 	if err := run(context.Background(), *out, *count, *benchtime, os.Stdout); err != nil {

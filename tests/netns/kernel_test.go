@@ -10,9 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/lf-edge/eve-metadata/nim/kernel"
@@ -198,54 +196,4 @@ func TestNames(t *testing.T) {
 	if err := netns.Delete(other); err != nil {
 		t.Error(err)
 	}
-}
-
-// Time to make one app network, and how many times that of the same calls of netlink and nothing else it is. The two take
-// turns, for the kernel gets slower as namespaces come and go.
-func BenchmarkNetwork(b *testing.B) {
-	k := newKernel(b)
-	var ours, raw time.Duration
-	for i := 0; b.Loop(); i++ {
-		n := oneNetwork(2 * i)
-		began := time.Now()
-		settle(b, k, n)
-		ours += time.Since(began)
-		n = oneNetwork(2*i + 1)
-		began = time.Now()
-		if err := rawNetwork(k.Path(n.Namespace), n); err != nil {
-			b.Fatal(err)
-		}
-		raw += time.Since(began)
-	}
-	b.ReportMetric(float64(ours)/float64(b.N), "ns/network")
-	b.ReportMetric(float64(ours)/float64(raw), "ours/raw")
-}
-
-// rawNetwork makes a network with no thought.
-func rawNetwork(path string, n plan.Network) error {
-	if err := netns.Create(path); err != nil {
-		return err
-	}
-	ns, err := netns.Open(path)
-	if err != nil {
-		return err
-	}
-	h, err := netlink.NewHandleAt(ns.Handle(), unix.NETLINK_ROUTE)
-	if err != nil {
-		return errors.Join(err, ns.Close())
-	}
-	defer h.Close()
-	lo := &netlink.Device{LinkAttrs: netlink.LinkAttrs{Name: "lo", Index: 1}}
-	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.HardwareAddr = n.Bridge.Name, n.Bridge.MAC.HardwareAddr()
-	bridge := &netlink.Bridge{LinkAttrs: attrs}
-	port := netlink.NewLinkAttrs()
-	port.Name, port.HardwareAddr, port.MTU = n.Ports[0].Name, n.Ports[0].MAC.HardwareAddr(), n.Ports[0].MTU
-	veth := &netlink.Veth{LinkAttrs: port, PeerName: plan.GuestEnd(port.Name), PeerHardwareAddr: n.Ports[0].GuestMAC.HardwareAddr(), PeerTxQLen: -1}
-	err = errors.Join(h.LinkSetUp(lo), h.LinkAdd(bridge), h.LinkSetMTU(bridge, n.Bridge.MTU), h.LinkSetUp(bridge))
-	for _, a := range n.Bridge.Addresses {
-		addr, perr := netlink.ParseAddr(a.String())
-		err = errors.Join(err, perr, h.AddrAdd(bridge, addr))
-	}
-	return errors.Join(err, h.LinkAdd(veth), h.LinkSetMasterByIndex(veth, bridge.Attrs().Index), h.LinkSetUp(veth), ns.Close())
 }

@@ -13,16 +13,16 @@ import (
 	"github.com/lf-edge/eve-metadata/msrv/drive/iso9660"
 )
 
-// BenchmarkImage compares the ways to make an image with the floor, one copy of
+// BenchmarkDrive compares the ways to make an image with the floor, one copy of
 // the finished bytes, and with a run of genisoimage on files already staged.
-func BenchmarkImage(b *testing.B) {
+func BenchmarkDrive(b *testing.B) {
 	for _, size := range []struct {
 		name  string
 		bytes int
 	}{{"1KiB", 1 << 10}, {"64KiB", 64 << 10}, {"1MiB", 1 << 20}} {
 		userData := bytes.Repeat([]byte{'x'}, size.bytes)
-		b.Run("NoCloud/"+size.name, func(b *testing.B) { benchmark(b, noCloud(userData)) })
-		b.Run("ConfigDrive/"+size.name, func(b *testing.B) { benchmark(b, configDrive(userData)) })
+		b.Run("nocloud-"+size.name, func(b *testing.B) { benchmark(b, noCloud(userData)) })
+		b.Run("configdrive-"+size.name, func(b *testing.B) { benchmark(b, configDrive(userData)) })
 	}
 }
 
@@ -35,14 +35,14 @@ func benchmark(b *testing.B, im iso9660.Image) {
 			_ = bytes.Clone(finished)
 		}
 	})
-	b.Run("Build", func(b *testing.B) {
+	b.Run("build", func(b *testing.B) {
 		b.SetBytes(int64(len(finished)))
 		b.ReportAllocs()
 		for b.Loop() {
 			build(b, im)
 		}
 	})
-	b.Run("WriteTo", func(b *testing.B) {
+	b.Run("writeto", func(b *testing.B) {
 		b.SetBytes(int64(len(finished)))
 		b.ReportAllocs()
 		for b.Loop() {
@@ -51,7 +51,7 @@ func benchmark(b *testing.B, im iso9660.Image) {
 			}
 		}
 	})
-	b.Run("genisoimage", func(b *testing.B) {
+	b.Run("peer=genisoimage", func(b *testing.B) {
 		if _, err := exec.LookPath("genisoimage"); err != nil {
 			b.Skip("install genisoimage:", err)
 		}
