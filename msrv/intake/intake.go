@@ -211,7 +211,7 @@ func (in *Intake) take() (map[string]*Facts, bool) {
 		changed[key] = in.facts(key)
 	}
 	clear(in.dirty)
-	return changed, in.unsynced == 0
+	return changed, true
 }
 
 // facts collects what is known of an app. It is nil for one that is not known or not active, and for
