@@ -112,10 +112,11 @@ func (k DriveKind) String() string {
 	return fmt.Sprintf("drive kind %d", int(k))
 }
 
-// Key is one SSH public key with the name its owner gave it.
+// Key is one SSH public key with the name its owner gave it, as both came: dialects see to it that
+// clients can read them.
 type Key struct {
-	Name string // no '=' and no line break in it: EC2 clients split on those
-	Data string // one line as in authorized_keys, without a final line break
+	Name string
+	Data string // as in authorized_keys
 }
 
 // File is a file that the platform puts into the guest.

@@ -145,10 +145,12 @@ func fromMetadata(inst *instance.Instance, m *eve.InstanceMetadata) {
 	inst.AvailabilityZone, inst.Region = m.AvailabilityZone, m.Region
 	inst.ProjectID = m.ProjectID
 	inst.InstanceType, inst.Image = m.InstanceType, m.Image
-	inst.Keys = keys(m.SSHKeys)
 	inst.Tags = maps.Clone(m.Tags)
 	inst.SecurityGroups = m.SecurityGroups
 	inst.VendorData, inst.VendorData2 = m.VendorData, m.VendorData2
+	for _, k := range m.SSHKeys {
+		inst.Keys = append(inst.Keys, instance.Key{Name: k.Name, Data: k.PublicKey})
+	}
 	for _, b := range m.BlockDevices {
 		inst.BlockDevices = append(inst.BlockDevices, instance.BlockDevice(b))
 	}

@@ -4,11 +4,9 @@ package intake
 
 import (
 	"encoding/base64"
-	"fmt"
 	"strings"
 
 	"github.com/lf-edge/eve-metadata/msrv/instance"
-	"github.com/lf-edge/eve-metadata/pkg/eve"
 )
 
 // maxLabel is the longest DNS label, in bytes (RFC 1035 section 2.3.4).
@@ -43,36 +41,6 @@ func cleanDomain(text string) string {
 		}
 	}
 	return strings.Join(labels, ".")
-}
-
-// keys takes SSH keys over. A name must not hold what EC2's clients split lines on; a key is one line;
-// a key without a name gets its place as one, and names are unique.
-func keys(in []eve.SSHKey) []instance.Key {
-	var out []instance.Key
-	taken := make(map[string]bool)
-	for i, k := range in {
-		data, _, _ := strings.Cut(strings.TrimSpace(k.PublicKey), "\n")
-		if data = strings.TrimSpace(data); data == "" {
-			continue
-		}
-		name := strings.Trim(strings.Map(keyNameRune, k.Name), "-")
-		if name == "" {
-			name = fmt.Sprintf("key-%d", i)
-		}
-		for base, n := name, 2; taken[name]; n++ {
-			name = fmt.Sprintf("%s-%d", base, n)
-		}
-		taken[name] = true
-		out = append(out, instance.Key{Name: name, Data: data})
-	}
-	return out
-}
-
-func keyNameRune(r rune) rune {
-	if r == '=' || r == '/' || r < ' ' || r == 0x7f {
-		return '-'
-	}
-	return r
 }
 
 // decodeBase64 decodes standard base64 with or without line breaks, as EVE does.
