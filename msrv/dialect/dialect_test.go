@@ -160,3 +160,17 @@ func TestDefaultRoute(t *testing.T) {
 		t.Errorf("no gateway, but the route %v", r)
 	}
 }
+
+// None, empty and unreadable are three things, and a guest is told which.
+func TestUserData(t *testing.T) {
+	t.Parallel()
+	if d := dialect.UserData(&instance.Instance{}); d != nil {
+		t.Errorf("there is none, yet %v", d)
+	}
+	if d := dialect.UserData(&instance.Instance{UserData: instance.Opaque{}}); d == nil || len(d.Body()) != 0 || d.Fault() != "" {
+		t.Errorf("of no bytes: %v", d)
+	}
+	if d := dialect.UserData(&instance.Instance{UserData: instance.Opaque("x"), UserDataFault: "no key"}); d.Fault() != "no key" || d.Body() != nil {
+		t.Errorf("at fault: %v", d)
+	}
+}

@@ -22,8 +22,13 @@ type Entry struct {
 	Node *Node
 }
 
-// File makes a node that holds one document.
-func File(d *Document) *Node { return &Node{doc: d} }
+// File makes a node that holds one document; nil, which Directory leaves out, for no document.
+func File(d *Document) *Node {
+	if d == nil {
+		return nil
+	}
+	return &Node{doc: d}
+}
 
 // Directory makes a node with children. The listing is what a request for the directory itself gets;
 // nil when there is nothing to get. Entries keep their order. An entry whose Node is nil is left out,

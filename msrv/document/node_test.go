@@ -217,3 +217,10 @@ func TestOverlayLeavesTreesAlone(t *testing.T) {
 		t.Error("the tree has a new entry")
 	}
 }
+
+func TestFileOfNothing(t *testing.T) {
+	t.Parallel()
+	if n := document.File(nil); n != nil {
+		t.Errorf("a file of no document is %v, want nothing", n)
+	}
+}

@@ -39,7 +39,7 @@ func http(in *instance.Instance) (*document.Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("render ec2 for instance %q: %w", in.UUID, err)
 	}
-	user := document.Entry{Name: "user-data", Node: userData(in)}
+	user := document.Entry{Name: "user-data", Node: document.File(dialect.UserData(in))}
 	var entries []document.Entry
 	var newest *document.Node
 	leavesOfNewest := 0
@@ -71,15 +71,4 @@ func directory(entries ...document.Entry) *document.Node {
 		}
 	}
 	return document.Directory(document.Text(strings.Join(lines, "\n")), entries...)
-}
-
-// userData is the user data byte for byte; nil, and so a 404, where there is none.
-func userData(in *instance.Instance) *document.Node {
-	switch {
-	case in.UserDataFault != "":
-		return document.File(document.Faulty(in.UserDataFault))
-	case in.UserData == nil:
-		return nil
-	}
-	return document.File(document.New(document.TypeBytes, in.UserData))
 }

@@ -59,16 +59,8 @@ func (s *seed) driveTree() *document.Node {
 	return document.Directory(nil,
 		document.Entry{Name: metaDataName, Node: document.File(s.metaData)},
 		document.Entry{Name: userDataName, Node: document.File(user)},
-		document.Entry{Name: junosName, Node: file(junos)},
-		document.Entry{Name: vendorDataName, Node: file(s.vendorData)},
-		document.Entry{Name: networkConfigName, Node: file(s.networkConfig)},
+		document.Entry{Name: junosName, Node: document.File(junos)},
+		document.Entry{Name: vendorDataName, Node: document.File(s.vendorData)},
+		document.Entry{Name: networkConfigName, Node: document.File(s.networkConfig)},
 	)
-}
-
-// file is the node of a document, nil for none.
-func file(d *document.Document) *document.Node {
-	if d == nil {
-		return nil
-	}
-	return document.File(d)
 }

@@ -57,13 +57,9 @@ func http(in *instance.Instance) (*document.Node, error) {
 		}
 		return document.File(d)
 	}
-	user := s.userData
-	if in.UserDataFault != "" {
-		user = document.Faulty(in.UserDataFault)
-	}
 	return document.Directory(nil, document.Entry{Name: Root, Node: document.Directory(nil,
 		document.Entry{Name: metaDataName, Node: document.File(s.metaData)},
-		document.Entry{Name: userDataName, Node: or(user)},
+		document.Entry{Name: userDataName, Node: or(s.userData)},
 		document.Entry{Name: vendorDataName, Node: or(s.vendorData)},
 		document.Entry{Name: networkConfigName, Node: or(s.networkConfig)},
 	)}), nil
@@ -75,7 +71,7 @@ type seed struct {
 }
 
 func newSeed(in *instance.Instance) (*seed, error) {
-	s := &seed{userData: opaque(in.UserData), vendorData: opaque(in.VendorData)}
+	s := &seed{userData: dialect.UserData(in), vendorData: opaque(in.VendorData)}
 	if s.vendorData == nil {
 		s.vendorData = opaque(in.VendorData2) // NoCloud has one vendor data: the second, if it is alone
 	}

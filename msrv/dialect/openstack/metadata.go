@@ -114,15 +114,3 @@ func files(in []instance.File) ([]file, *document.Node, error) {
 	}
 	return list, document.Directory(nil, entries...), nil
 }
-
-// userData is the user data byte for byte; nil, and so a 404, where there is none: an empty answer would
-// be user data of no bytes.
-func userData(in *instance.Instance) *document.Node {
-	switch {
-	case in.UserDataFault != "":
-		return document.File(document.Faulty(in.UserDataFault))
-	case in.UserData == nil:
-		return nil
-	}
-	return document.File(document.New(document.TypeBytes, in.UserData))
-}

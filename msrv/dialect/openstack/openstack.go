@@ -94,7 +94,7 @@ type renderer struct {
 }
 
 func newRenderer(in *instance.Instance) (*renderer, error) {
-	r := &renderer{in: in, keys: dialect.Keys(in), nics: dialect.NICs(in), userData: userData(in)}
+	r := &renderer{in: in, keys: dialect.Keys(in), nics: dialect.NICs(in), userData: document.File(dialect.UserData(in))}
 	var err error
 	if r.files, r.content, err = files(in.Files); err != nil {
 		return nil, err
