@@ -91,8 +91,7 @@ func firstAddr(addrs []eve.AssignedAddr) netip.Addr {
 	if len(addrs) == 0 {
 		return netip.Addr{}
 	}
-	a, _ := netip.AddrFromSlice(addrs[0].Address)
-	return a.Unmap()
+	return eve.Addr(addrs[0].Address)
 }
 
 // closeListener closes the network's socket, if it has one.

@@ -48,7 +48,7 @@ func adapter(s *eve.AppNetAdapterStatus, network *eve.NetworkInstanceStatus, tol
 			a.Search = []string{d}
 		}
 	}
-	subnet := prefix(network.Subnet)
+	subnet := eve.Prefix(network.Subnet)
 	a.IPv4 = addressing(s.AssignedAddresses.IPv4Addrs, subnet, told.StaticIPv4)
 	a.IPv6 = addressing(s.AssignedAddresses.IPv6Addrs, subnet, told.StaticIPv6)
 	if network.Subnet == nil && a.IPv4.Method == instance.None && a.IPv6.Method == instance.None {
@@ -62,11 +62,10 @@ func adapter(s *eve.AppNetAdapterStatus, network *eve.NetworkInstanceStatus, tol
 // addressing takes over the first address of a family; the zero value when there is none.
 func addressing(assigned []eve.AssignedAddr, subnet netip.Prefix, static bool) instance.Addressing {
 	for _, s := range assigned {
-		addr, ok := netip.AddrFromSlice(s.Address)
-		if !ok {
+		addr := eve.Addr(s.Address)
+		if !addr.IsValid() {
 			continue
 		}
-		addr = addr.Unmap()
 		bits := addr.BitLen()
 		if subnet.Contains(addr) {
 			bits = subnet.Bits()
@@ -85,12 +84,12 @@ func addressing(assigned []eve.AssignedAddr, subnet netip.Prefix, static bool) i
 
 // addGateway gives the family of the network's gateway its default router.
 func addGateway(a *instance.Adapter, network *eve.NetworkInstanceStatus) {
-	gateway, ok := netip.AddrFromSlice(network.Gateway)
-	if !ok {
+	gateway := eve.Addr(network.Gateway)
+	if !gateway.IsValid() {
 		return
 	}
-	if p := family(a, gateway.Unmap()); p.Method != instance.None {
-		p.Gateway = gateway.Unmap()
+	if p := family(a, gateway); p.Method != instance.None {
+		p.Gateway = gateway
 	}
 }
 
@@ -106,10 +105,7 @@ func addRoutes(a *instance.Adapter, network *eve.NetworkInstanceStatus, told eve
 }
 
 func addRoute(a *instance.Adapter, dst *net.IPNet, gateway net.IP) {
-	to, via := prefix(dst), netip.Addr{}
-	if addr, ok := netip.AddrFromSlice(gateway); ok {
-		via = addr.Unmap()
-	}
+	to, via := eve.Prefix(dst), eve.Addr(gateway)
 	if !to.IsValid() || !via.IsValid() || to.Addr().Is4() != via.Is4() {
 		return
 	}
@@ -133,24 +129,11 @@ func family(a *instance.Adapter, addr netip.Addr) *instance.Addressing {
 	return &a.IPv6
 }
 
-// prefix turns a net.IPNet into a netip.Prefix; the zero Prefix for nil and for masks with holes.
-func prefix(n *net.IPNet) netip.Prefix {
-	if n == nil {
-		return netip.Prefix{}
-	}
-	addr, ok := netip.AddrFromSlice(n.IP)
-	ones, bits := n.Mask.Size()
-	if !ok || bits != addr.Unmap().BitLen() {
-		return netip.Prefix{}
-	}
-	return netip.PrefixFrom(addr.Unmap(), ones)
-}
-
 func addrs(ips []net.IP) []netip.Addr {
 	var out []netip.Addr
 	for _, ip := range ips {
-		if a, ok := netip.AddrFromSlice(ip); ok {
-			out = append(out, a.Unmap())
+		if a := eve.Addr(ip); a.IsValid() {
+			out = append(out, a)
 		}
 	}
 	return out

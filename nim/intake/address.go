@@ -8,28 +8,19 @@ import (
 	"net/netip"
 
 	"github.com/lf-edge/eve-metadata/nim/plan"
+	"github.com/lf-edge/eve-metadata/pkg/eve"
 )
 
 // addrOf returns an address of a topic; the zero one for none. It reports false for what is neither.
 func addrOf(ip net.IP) (netip.Addr, bool) {
-	if len(ip) == 0 {
-		return netip.Addr{}, true
-	}
-	a, ok := netip.AddrFromSlice(ip)
-	return a.Unmap(), ok
+	a := eve.Addr(ip)
+	return a, a.IsValid() || len(ip) == 0
 }
 
 // prefixOf returns a subnet of a topic. It reports false for none and for one whose mask has holes.
 func prefixOf(n *net.IPNet) (netip.Prefix, bool) {
-	if n == nil {
-		return netip.Prefix{}, false
-	}
-	a, ok := netip.AddrFromSlice(n.IP)
-	ones, bits := n.Mask.Size()
-	if a = a.Unmap(); !ok || bits != a.BitLen() {
-		return netip.Prefix{}, false
-	}
-	return netip.PrefixFrom(a, ones).Masked(), true
+	p := eve.Prefix(n)
+	return p.Masked(), p.IsValid()
 }
 
 // wish fills in which addresses the config of an adapter wants.

@@ -22,10 +22,10 @@ func hosts(a eve.AppNetAdapterConfig, m eve.AdapterMetadata) []host {
 	if len(a.AppMacAddr) > 0 {
 		hs = append(hs, host{field: ".mac", name: a.AppMacAddr.String()})
 	}
-	if addr, ok := netip.AddrFromSlice(a.AppIPAddr); ok {
-		hs = append(hs, host{".ipv4", addr.Unmap().String(), addr.Unmap()})
+	if addr := eve.Addr(a.AppIPAddr); addr.IsValid() {
+		hs = append(hs, host{".ipv4", addr.String(), addr})
 	}
-	if addr, ok := netip.AddrFromSlice(m.IPv6); ok {
+	if addr := eve.Addr(m.IPv6); addr.IsValid() {
 		hs = append(hs, host{".ipv6", addr.String(), addr})
 	}
 	return hs
@@ -51,16 +51,14 @@ func unusable(addr netip.Addr, n eve.NetworkInstanceConfig) string {
 	if n.Subnet == nil {
 		return fmt.Sprintf("%v cannot be fixed: nothing is known of the addresses in network %q", addr, n.DisplayName)
 	}
-	base, _ := netip.AddrFromSlice(n.Subnet.IP)
-	ones, _ := n.Subnet.Mask.Size()
-	subnet := netip.PrefixFrom(base.Unmap(), ones)
+	subnet := eve.Prefix(n.Subnet)
 	if subnet.Addr().Is4() != addr.Is4() {
 		return fmt.Sprintf("%v is not of the family of %v, the subnet of network %q", addr, subnet, n.DisplayName)
 	}
 	if !subnet.Contains(addr) {
 		return fmt.Sprintf("%v is not in %v, the subnet of network %q", addr, subnet, n.DisplayName)
 	}
-	if gateway, _ := netip.AddrFromSlice(n.Gateway); gateway.Unmap() == addr {
+	if eve.Addr(n.Gateway) == addr {
 		return fmt.Sprintf("%v is the gateway of network %q", addr, n.DisplayName)
 	}
 	if addr == subnet.Addr() || addr.Is4() && !subnet.Contains(addr.Next()) {
