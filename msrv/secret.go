@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/lf-edge/eve-metadata/pkg/atomicfile"
 )
 
 // SecretSize is the size of the device's secret in bytes.
@@ -35,29 +37,23 @@ func Secret(root string) ([]byte, error) {
 	return secret, nil
 }
 
-// makeSecret makes the file. A link puts it into place in one step, and only where none is yet: of two
-// processes that start together, both end up with the same secret.
+// makeSecret makes the file, unless another process has made it at the same time: both then have the
+// same secret. It is durable before anything is derived from it.
 func makeSecret(root, path string) ([]byte, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("make device secret: %w", err)
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".secret-")
-	if err != nil {
-		return nil, fmt.Errorf("make device secret: %w", err)
-	}
-	defer func() { _ = os.Remove(f.Name()) }() // a name less or more: the secret is there by then
 	secret := make([]byte, SecretSize)
 	rand.Read(secret)
-	_, err = f.Write(secret)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return nil, fmt.Errorf("make device secret: %w", err)
-	}
-	err = os.Link(f.Name(), path)
+	err := atomicfile.Create(path, ".secret-", secret)
 	if errors.Is(err, fs.ErrExist) {
 		return Secret(root)
 	}
+	if err == nil {
+		err = atomicfile.SyncFolder(filepath.Dir(path))
+	}
 	if err != nil {
-		return nil, fmt.Errorf("make device secret: %w", err)
+		return nil, fmt.Errorf("make device secret %q: %w", path, err)
 	}
 	return secret, nil
 }

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
+
+	"github.com/lf-edge/eve-metadata/pkg/atomicfile"
 )
 
 // Extension is what the images' names end in.
@@ -158,20 +160,12 @@ const temporary = ".writing-"
 // WriteFile puts an image under a path, atomically and durably, readable for its owner alone: whoever
 // opens the path gets the old file or all of the new one.
 func WriteFile(path string, image []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), temporary)
-	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
-		err = pathErr.Err // its path is the temporary file's
+	err := atomicfile.Replace(path, temporary, image)
+	if err == nil {
+		err = atomicfile.SyncFolder(filepath.Dir(path))
 	}
 	if err != nil {
 		return fmt.Errorf("write drive %q: %w", path, err)
-	}
-	_, err = f.Write(image)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return fmt.Errorf("write drive %q: %w", path, errors.Join(err, remove(f.Name())))
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/lf-edge/eve-metadata/pkg/atomicfile"
 	"github.com/lf-edge/eve-metadata/pkg/pubsub"
 )
 
@@ -175,46 +176,12 @@ func readRestarted(dir string) int {
 	return n
 }
 
-// replaceFile puts content in the place of a file, whole or not at all. The file
-// has mode 0600. The error names no other file: the same trouble has the same text
-// at every attempt, so that it is told once.
+// replaceFile puts content in the place of a file, whole or not at all.
 func replaceFile(name string, content []byte) error {
-	if err := tryReplaceFile(name, content); err != nil {
-		return fmt.Errorf("replace %q: %w", name, withoutPath(err))
+	if err := atomicfile.Replace(name, temporary, content); err != nil {
+		return fmt.Errorf("replace %q: %w", name, err)
 	}
 	return nil
-}
-
-func tryReplaceFile(name string, content []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(name), temporary)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err == nil {
-		err = f.Sync()
-	}
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name()) // the first error says more
-	}
-	return err
-}
-
-// withoutPath returns what the kernel said, without the names of the files.
-func withoutPath(err error) error {
-	if e, ok := errors.AsType[*fs.PathError](err); ok {
-		return e.Err
-	}
-	if e, ok := errors.AsType[*os.LinkError](err); ok {
-		return e.Err
-	}
-	return err
 }
 
 // readFile reads a regular file of at most limit bytes.

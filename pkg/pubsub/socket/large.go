@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lf-edge/eve-metadata/pkg/atomicfile"
 	"github.com/lf-edge/eve-metadata/pkg/pubsub"
 	"github.com/lf-edge/eve-metadata/pkg/pubsub/internal/wire"
 )
@@ -29,7 +30,7 @@ func writeLarge(dir string, fields []wire.Large) ([]string, error) {
 		name, err := writeNew(dir, l)
 		if err != nil {
 			removeAll(names)
-			return nil, fmt.Errorf("write large field into %q: %w", dir, withoutPath(err))
+			return nil, fmt.Errorf("write large field into %q: %w", dir, atomicfile.WithoutPath(err))
 		}
 		names = append(names, name)
 	}
