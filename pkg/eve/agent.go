@@ -21,7 +21,7 @@ const (
 const (
 	AgentFeed  = "mdfeed" // the feeds: topics that on a device zedagent and zedmanager would publish
 	AgentNim   = "mdnim"  // our nim: the state of the app networks
-	AgentServe = "mdsrv"  // our msrv: what guests sent back
+	AgentServe = "mdsrv"  // our msrv: what guests report, and what they are to be started with
 )
 
 // GlobalKey is the key of topics that have one value only, such as EdgeNodeInfo.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package eve holds the Go types of EVE's pubsub topics that the service reads or writes, and of the one topic that is
-// its own, [InstanceMetadata].
+// Package eve holds the Go types of EVE's pubsub topics that the service reads or writes, and of those that are its own:
+// [InstanceMetadata] and [NetworkMetadata], which a feed publishes, [InstanceReport] and [InstanceLaunch], which the
+// metadata server does.
 //
 // In comes the JSON of a topic's value, as EVE's agents keep it in <topic>/<key>.json and send it over a topic's socket;
 // out goes the same JSON. Type and field names are those of the package types in EVE's pillar, so that a reader of
@@ -21,6 +22,6 @@
 //   - Fields whose key starts with "pubsub-large-" are those that pubsub moves to a file of their own when it sends them.
 //
 // The package does no checking beyond that of encoding/json: a value may name networks that do not exist. Values are
-// plain data; whoever shares one between goroutines does not change it. Some hold secrets (user data, passwords of VNC
-// displays and wireless networks) and are not for logs.
+// plain data; whoever shares one between goroutines does not change it. Some hold secrets (user data, what guests report,
+// passwords of guests, VNC displays and wireless networks) and are not for logs.
 package eve

@@ -4,6 +4,7 @@ package eve
 
 import (
 	"net"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -31,7 +32,15 @@ type InstanceMetadata struct {
 	BlockDevices     []BlockDevice
 	Files            []InjectedFile
 	Adapters         []AdapterMetadata
+	Bonds            []BondMetadata
+	VLANs            []VLANMetadata
+	Password         string // of the guest's administrator; "": none
+	Drive            string // DriveConfig in place of the NoCloud drive of MetaDataDrive; "": that one
+	Datasource       string // dialect that the guest's image asks over HTTP: "ec2"; "": what goes without saying
 }
+
+// DriveConfig is the word for a ConfigDrive in InstanceMetadata.Drive. EVE's MetaDataType has no value for it.
+const DriveConfig = "configdrive"
 
 // SSHKey is a public key that may log in to the guest.
 type SSHKey struct {
@@ -65,6 +74,89 @@ type AdapterMetadata struct {
 	DNSServers    []net.IP
 	SearchDomains []string
 	Tags          []string
+}
+
+// BondMetadata joins network adapters of the app instance in the guest. The bond has the MAC address and the addresses of
+// the first of them.
+type BondMetadata struct {
+	Name     string
+	Mode     string   // in the kernel's words: "active-backup"
+	Adapters []string // names of AppNetAdapterConfigs
+	MTU      uint16   // bytes; 0: the first adapter's
+}
+
+// VLANMetadata is a VLAN that the guest makes on one of its network adapters or bonds. What is in it is nothing of EVE's:
+// addresses are those that the guest is told of, or another's to give.
+type VLANMetadata struct {
+	Name          string
+	On            string           // name of an adapter or a bond
+	ID            uint16           // 1 to 4094
+	MAC           net.HardwareAddr // nil: that of what it is on
+	MTU           uint16           // bytes; 0: that of what it is on
+	IPv4          VLANAddress
+	IPv6          VLANAddress
+	Routes        []Route
+	DNSServers    []net.IP
+	SearchDomains []string
+}
+
+// VLANAddress is how a VLAN is addressed in one family.
+type VLANAddress struct {
+	Method  string     // one of the words below; "": not at all
+	Address *net.IPNet // the guest's own, with the length of its subnet; of MethodStatic
+	Gateway net.IP     // nil: none
+}
+
+// The words of VLANAddress.Method.
+const (
+	MethodStatic = "static"
+	MethodDHCP   = "dhcp"
+	MethodSLAAC  = "slaac"
+)
+
+// NetworkMetadata is what guests in an app network may be told and EVE's configuration does not carry. Topic of AgentFeed,
+// keyed by the network instance's UUID; this project's own, like InstanceMetadata.
+type NetworkMetadata struct {
+	NetworkUUID uuid.UUID
+	Tokens      string // EC2's session tokens, one of the words below; "": optional
+	HopLimit    uint8  // IP time to live of an answer with a token, 1 to 64; 0: not said
+}
+
+// The words of NetworkMetadata.Tokens.
+const (
+	TokensOptional = "optional"
+	TokensRequired = "required"
+	TokensOff      = "off"
+)
+
+// InstanceReport is one thing that a guest has said. Topic of AgentServe, kept over reboots, keyed by the app instance's
+// UUID, a dot, and the subject.
+type InstanceReport struct {
+	AppUUID    uuid.UUID
+	Subject    string // "openstack-password"
+	InstanceID string // of the instance that said it: another version of the app has not said anything yet
+	Value      []byte `json:"pubsub-large-Value"`
+	Time       time.Time
+}
+
+// InstanceLaunch is what whoever starts an app instance's virtual machine needs for the guest to find its metadata. Topic
+// of AgentServe, keyed by the app instance's UUID: the companion of AppNetworkStatus, which has the adapters.
+type InstanceLaunch struct {
+	UUIDandVersion UUIDandVersion
+	DisplayName    string
+	Datasource     string                    // that the firmware of Firmware[Datasource] makes the guest choose; "drive" for that
+	Drive          string                    // path of the drive's image; "": none
+	Firmware       map[string]LaunchFirmware // by datasource
+	QEMU           []string                  // arguments of qemu-system-*
+	Libvirt        string                    // elements of a libvirt domain, XML
+}
+
+// LaunchFirmware is what the SMBIOS tables have to say. What is "" is left to the hypervisor.
+type LaunchFirmware struct {
+	UUID     string // type 1
+	Product  string // type 1
+	Serial   string // type 1
+	AssetTag string // type 3
 }
 
 // Route is a route that the guest is told of.

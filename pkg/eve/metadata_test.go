@@ -4,9 +4,11 @@ package eve_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net"
 	"reflect"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
@@ -14,35 +16,60 @@ import (
 	"github.com/lf-edge/eve-metadata/pkg/eve"
 )
 
-// TestInstanceMetadata compares the JSON of our own topic with that on record, and reads it back. A subscriber and a
-// publisher of different age meet at this JSON: fields may be added, no field may change.
-func TestInstanceMetadata(t *testing.T) {
+// ownTopics returns a value of each topic that is our own, with every field set.
+func ownTopics() []any {
+	return []any{fullInstanceMetadata(), fullNetworkMetadata(), fullInstanceReport(), fullInstanceLaunch()}
+}
+
+// TestOwnTopics compares the JSON of our own topics with that on record, and reads it back. A subscriber and a publisher
+// of different age meet at this JSON: fields may be added, no field may change.
+func TestOwnTopics(t *testing.T) {
 	t.Parallel()
-	tests := []struct {
-		name  string
-		value eve.InstanceMetadata
-		file  string
-	}{
-		{"full", fullInstanceMetadata(), "testdata/InstanceMetadata-full.json"},
-		{"empty", eve.InstanceMetadata{}, "testdata/InstanceMetadata-empty.json"},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			data, err := json.MarshalIndent(tt.value, "", " ")
-			if err != nil {
-				t.Fatalf("marshal: %v", err)
-			}
-			checkGolden(t, tt.file, string(data)+"\n")
-			got := decodeStrict(t, reflect.TypeFor[eve.InstanceMetadata](), data)
-			if diff := cmp.Diff(tt.value, got); diff != "" {
-				t.Errorf("read back (-want +got):\n%s", diff)
-			}
-		})
+	for _, full := range ownTopics() {
+		typ := reflect.TypeOf(full)
+		for name, value := range map[string]any{"full": full, "empty": reflect.Zero(typ).Interface()} {
+			t.Run(typ.Name()+"-"+name, func(t *testing.T) {
+				t.Parallel()
+				data, err := json.MarshalIndent(value, "", " ")
+				if err != nil {
+					t.Fatalf("marshal: %v", err)
+				}
+				checkGolden(t, "testdata/"+typ.Name()+"-"+name+".json", string(data)+"\n")
+				if diff := cmp.Diff(value, decodeStrict(t, typ, data)); diff != "" {
+					t.Errorf("read back (-want +got):\n%s", diff)
+				}
+			})
+		}
 	}
 }
 
-// fullInstanceMetadata returns an InstanceMetadata with every field set.
+// TestOwnTopicsAreFull checks that ownTopics keeps its promise as the types grow.
+func TestOwnTopicsAreFull(t *testing.T) {
+	t.Parallel()
+	for _, full := range ownTopics() {
+		checkAllSet(t, reflect.ValueOf(full), reflect.TypeOf(full).Name())
+	}
+}
+
+// checkAllSet reports each field at or below v that is zero. Of a slice it looks at the first element.
+func checkAllSet(t *testing.T, v reflect.Value, path string) {
+	t.Helper()
+	switch {
+	case v.IsZero():
+		t.Errorf("%s is not set", path)
+	case v.Kind() == reflect.Struct && !isLeaf(v.Type()):
+		for i := range v.NumField() {
+			checkAllSet(t, v.Field(i), path+"."+v.Type().Field(i).Name)
+		}
+	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Struct:
+		checkAllSet(t, v.Index(0), path+"[0]")
+	case v.Kind() == reflect.Map:
+		for _, key := range v.MapKeys() {
+			checkAllSet(t, v.MapIndex(key), fmt.Sprintf("%s[%v]", path, key))
+		}
+	}
+}
+
 func fullInstanceMetadata() eve.InstanceMetadata {
 	_, subnet4, _ := net.ParseCIDR("198.51.100.0/24")
 	_, subnet6, _ := net.ParseCIDR("2001:db8:1::/48")
@@ -79,26 +106,63 @@ func fullInstanceMetadata() eve.InstanceMetadata {
 			SearchDomains: []string{"plant.example"},
 			Tags:          []string{"uplink"},
 		}},
+		Bonds: []eve.BondMetadata{{Name: "bond0", Mode: "802.3ad", Adapters: []string{"eth0", "eth1"}, MTU: 9000}},
+		VLANs: []eve.VLANMetadata{{
+			Name:          "bond0.42",
+			On:            "bond0",
+			ID:            42,
+			MAC:           net.HardwareAddr{0x02, 0x16, 0x3e, 0x00, 0x00, 0x2a},
+			MTU:           1500,
+			IPv4:          eve.VLANAddress{Method: eve.MethodStatic, Address: address("10.42.0.9/24"), Gateway: net.ParseIP("10.42.0.1")},
+			IPv6:          eve.VLANAddress{Method: eve.MethodStatic, Address: address("2001:db8:42::9/64"), Gateway: net.ParseIP("2001:db8:42::1")},
+			Routes:        []eve.Route{{Dst: subnet4, Gateway: net.ParseIP("10.42.0.254")}},
+			DNSServers:    []net.IP{net.ParseIP("10.42.0.53")},
+			SearchDomains: []string{"backup.example"},
+		}},
+		Password:   "rosebud",
+		Drive:      eve.DriveConfig,
+		Datasource: "ec2",
 	}
 }
 
-// TestFullInstanceMetadata checks that fullInstanceMetadata keeps its promise as the type grows.
-func TestFullInstanceMetadata(t *testing.T) {
-	t.Parallel()
-	checkAllSet(t, reflect.ValueOf(fullInstanceMetadata()), "InstanceMetadata")
+// address returns an address with the length of its subnet, as opposed to the subnet.
+func address(cidr string) *net.IPNet {
+	ip, subnet, _ := net.ParseCIDR(cidr)
+	subnet.IP = ip
+	return subnet
 }
 
-// checkAllSet reports each field at or below v that is zero. Of a slice it looks at the first element.
-func checkAllSet(t *testing.T, v reflect.Value, path string) {
-	t.Helper()
-	switch {
-	case v.IsZero():
-		t.Errorf("%s is not set", path)
-	case v.Kind() == reflect.Struct:
-		for i := range v.NumField() {
-			checkAllSet(t, v.Field(i), path+"."+v.Type().Field(i).Name)
-		}
-	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Struct:
-		checkAllSet(t, v.Index(0), path+"[0]")
+func fullNetworkMetadata() eve.NetworkMetadata {
+	return eve.NetworkMetadata{
+		NetworkUUID: uuid.MustParse("a77d0c1e-1c36-4b1d-8a54-3c1b6b0e1001"),
+		Tokens:      eve.TokensRequired,
+		HopLimit:    2,
+	}
+}
+
+func fullInstanceReport() eve.InstanceReport {
+	return eve.InstanceReport{
+		AppUUID:    uuid.MustParse("c1a40e7b-52b4-4d8b-9c3e-8a6e1f00b001"),
+		Subject:    "openstack-password",
+		InstanceID: "c1a40e7b-52b4-4d8b-9c3e-8a6e1f00b001/7",
+		Value:      []byte{0x00, 0xff, '\n'},
+		Time:       time.Date(2026, time.March, 4, 5, 6, 7, 89, time.UTC),
+	}
+}
+
+func fullInstanceLaunch() eve.InstanceLaunch {
+	return eve.InstanceLaunch{
+		UUIDandVersion: eve.UUIDandVersion{UUID: uuid.MustParse("c1a40e7b-52b4-4d8b-9c3e-8a6e1f00b001"), Version: "7"},
+		DisplayName:    "Web GW #1",
+		Datasource:     "nocloud",
+		Drive:          "/run/mdsrv/drives/c1a40e7b-52b4-4d8b-9c3e-8a6e1f00b001.iso",
+		Firmware: map[string]eve.LaunchFirmware{"nocloud": {
+			UUID:     "c1a40e7b-52b4-4d8b-9c3e-8a6e1f00b001",
+			Product:  "virtual machine",
+			Serial:   "ds=nocloud;s=http://169.254.169.254/nocloud/",
+			AssetTag: "tag",
+		}},
+		QEMU:    []string{"-smbios", "type=1,uuid=c1a40e7b-52b4-4d8b-9c3e-8a6e1f00b001"},
+		Libvirt: "<sysinfo type='smbios'/>",
 	}
 }
