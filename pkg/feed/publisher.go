@@ -12,67 +12,74 @@ import (
 	"github.com/lf-edge/eve-metadata/pkg/pubsub"
 )
 
-// The topics of every feed. A subscriber needs nothing but these.
-func appsTopic() pubsub.Topic[eve.AppInstanceConfig] {
-	return pubsub.TopicOf[eve.AppInstanceConfig](eve.AgentFeed)
-}
-
-func networksTopic() pubsub.Topic[eve.NetworkInstanceConfig] {
-	return pubsub.TopicOf[eve.NetworkInstanceConfig](eve.AgentFeed)
-}
-
-func metadataTopic() pubsub.Topic[eve.InstanceMetadata] {
-	return pubsub.TopicOf[eve.InstanceMetadata](eve.AgentFeed)
-}
-
-// Publisher makes the three topics of the feed be a Set. It starts with what an earlier run left behind, which stays
+// Publisher makes the four topics of the feed be a Set. It starts with what an earlier run left behind, which stays
 // until a Publish changes or prunes it. It is used from one goroutine.
 type Publisher struct {
-	apps      table[eve.AppInstanceConfig]
-	networks  table[eve.NetworkInstanceConfig]
-	metadata  table[eve.InstanceMetadata]
-	restarted bool
+	apps            table[eve.AppInstanceConfig]
+	metadata        table[eve.InstanceMetadata]
+	networks        table[eve.NetworkInstanceConfig]
+	networkMetadata table[eve.NetworkMetadata]
+	restarted       bool
 }
 
 // NewPublisher opens the topics. The error wraps pubsub.ErrInUse when another feed has one of them.
 func NewPublisher(d pubsub.Driver) (*Publisher, error) {
-	var (
-		p   Publisher
-		err error
-	)
-	if p.networks, err = openTable(d, networksTopic()); err != nil {
-		return nil, err
+	p := &Publisher{}
+	all := p.topics()
+	for i, t := range all {
+		if err := t.open(d); err != nil {
+			return nil, errors.Join(err, each(all[:i], topic.Detach))
+		}
 	}
-	if p.metadata, err = openTable(d, metadataTopic()); err != nil {
-		return nil, errors.Join(err, p.networks.pub.Detach())
+	return p, nil
+}
+
+// topic is what the tables of a Publisher have in common.
+type topic interface {
+	open(pubsub.Driver) error
+	Skipped() []error
+	SignalRestarted() error
+	Close() error
+	Detach() error
+}
+
+// topics are all tables: what others refer to comes first.
+func (p *Publisher) topics() []topic {
+	return []topic{&p.networkMetadata, &p.networks, &p.metadata, &p.apps}
+}
+
+// each calls f for each of the topics and joins the errors.
+func each(topics []topic, f func(topic) error) error {
+	errs := make([]error, len(topics))
+	for i, t := range topics {
+		errs[i] = f(t)
 	}
-	if p.apps, err = openTable(d, appsTopic()); err != nil {
-		return nil, errors.Join(err, p.metadata.pub.Detach(), p.networks.pub.Detach())
-	}
-	return &p, nil
+	return errors.Join(errs...)
 }
 
 // Publish makes the topics be s: it sets what differs and, when prune is set, deletes what s does not have. Publishing
 // the same Set again does nothing.
 //
-// What an app refers to is published before the app and deleted after it. The first Publish, once done, signals on all
-// three topics that they are complete (EVE pubsub's restart counter): what an earlier run left counts as part of them
-// when prune is not set.
+// What an app refers to is published before the app and deleted after it, and metadata before what it is about and
+// deleted after it. The first Publish, once done, signals on all topics that they are complete (EVE pubsub's restart
+// counter): what an earlier run left counts as part of them when prune is not set.
 //
 // The error joins one error per value that could not be published; all others are in force. An app that is larger than
 // pubsub carries is published without its user data and access lists and with the reason in its Errors, as EVE's
 // zedagent does; then an error that wraps pubsub.ErrTooLarge is part of the result as well.
 func (p *Publisher) Publish(s Set, prune bool) error {
-	errs := p.networks.set(s.Networks, nil)
+	errs := p.networkMetadata.set(s.NetworkMetadata, nil)
+	errs = append(errs, p.networks.set(s.Networks, nil)...)
 	errs = append(errs, p.publishApps(s)...)
 	if prune {
 		errs = append(errs, p.apps.prune(s.Apps)...)
 		errs = append(errs, p.metadata.prune(s.Metadata)...)
 		errs = append(errs, p.networks.prune(s.Networks)...)
+		errs = append(errs, p.networkMetadata.prune(s.NetworkMetadata)...)
 	}
 	if !p.restarted {
 		p.restarted = true
-		errs = append(errs, p.networks.pub.SignalRestarted(), p.metadata.pub.SignalRestarted(), p.apps.pub.SignalRestarted())
+		errs = append(errs, each(p.topics(), topic.SignalRestarted))
 	}
 	return errors.Join(errs...)
 }
@@ -126,32 +133,36 @@ func withError(a eve.AppInstanceConfig, reason string) eve.AppInstanceConfig {
 
 // Skipped returns what an earlier run left behind and this one cannot read: one *pubsub.ValueError each.
 func (p *Publisher) Skipped() []error {
-	return slices.Concat(p.networks.pub.Skipped(), p.metadata.pub.Skipped(), p.apps.pub.Skipped())
+	var errs []error
+	for _, t := range p.topics() {
+		errs = append(errs, t.Skipped()...)
+	}
+	return errs
 }
 
 // Close withdraws all that is published: the apps are gone for every subscriber.
 func (p *Publisher) Close() error {
-	return errors.Join(p.apps.pub.Close(), p.metadata.pub.Close(), p.networks.pub.Close())
+	topics := p.topics()
+	slices.Reverse(topics)
+	return each(topics, topic.Close)
 }
 
 // Detach stops publishing and leaves all behind for the next run to start from.
-func (p *Publisher) Detach() error {
-	return errors.Join(p.apps.pub.Detach(), p.metadata.pub.Detach(), p.networks.pub.Detach())
-}
+func (p *Publisher) Detach() error { return each(p.topics(), topic.Detach) }
 
 // table is one topic, with the keys that are published in it.
 type table[T any] struct {
-	pub  *pubsub.Publication[T]
+	*pubsub.Publication[T]
 	keys map[string]bool
 }
 
-func openTable[T any](d pubsub.Driver, t pubsub.Topic[T]) (table[T], error) {
-	pub, err := pubsub.NewPublication(d, t)
+func (t *table[T]) open(d pubsub.Driver) error {
+	pub, err := pubsub.NewPublication(d, pubsub.TopicOf[T](eve.AgentFeed))
 	if err != nil {
-		return table[T]{}, err
+		return err
 	}
 	if err := pub.ClearRestarted(); err != nil {
-		return table[T]{}, errors.Join(err, pub.Detach())
+		return errors.Join(err, pub.Detach())
 	}
 	keys := map[string]bool{}
 	for key := range pub.Table() {
@@ -162,18 +173,19 @@ func openTable[T any](d pubsub.Driver, t pubsub.Topic[T]) (table[T], error) {
 			keys[ve.Key] = true // not readable, but there: to be pruned like the others
 		}
 	}
-	return table[T]{pub: pub, keys: keys}, nil
+	*t = table[T]{Publication: pub, keys: keys}
+	return nil
 }
 
 // set publishes all values, in the order of their keys. A value that is too large is given to shrink, when there is
 // one, and what that returns is published instead.
-func (t table[T]) set(values map[string]T, shrink func(key string, v T) T) []error {
+func (t *table[T]) set(values map[string]T, shrink func(key string, v T) T) []error {
 	var errs []error
 	for _, key := range slices.Sorted(maps.Keys(values)) {
-		err := t.pub.Set(key, values[key])
+		err := t.Set(key, values[key])
 		if shrink != nil && errors.Is(err, pubsub.ErrTooLarge) {
 			errs = append(errs, err)
-			err = t.pub.Set(key, shrink(key, values[key]))
+			err = t.Set(key, shrink(key, values[key]))
 		}
 		if err != nil {
 			errs = append(errs, err)
@@ -185,13 +197,13 @@ func (t table[T]) set(values map[string]T, shrink func(key string, v T) T) []err
 }
 
 // prune deletes what is published and not among the values.
-func (t table[T]) prune(values map[string]T) []error {
+func (t *table[T]) prune(values map[string]T) []error {
 	var errs []error
 	for _, key := range slices.Sorted(maps.Keys(t.keys)) {
 		if _, wanted := values[key]; wanted {
 			continue
 		}
-		if err := t.pub.Delete(key); err != nil {
+		if err := t.Delete(key); err != nil {
 			errs = append(errs, err)
 			continue
 		}

@@ -27,12 +27,13 @@ func id(n int) uuid.UUID {
 
 func key(n int) string { return id(n).String() }
 
-// set has apps of the given numbers, each with metadata, and one network.
+// set has apps of the given numbers, each with metadata, and one network with metadata.
 func set(numbers ...int) feed.Set {
 	s := feed.Set{
-		Apps:     map[string]eve.AppInstanceConfig{},
-		Networks: map[string]eve.NetworkInstanceConfig{key(900): {UUIDandVersion: eve.UUIDandVersion{UUID: id(900)}}},
-		Metadata: map[string]eve.InstanceMetadata{},
+		Apps:            map[string]eve.AppInstanceConfig{},
+		Networks:        map[string]eve.NetworkInstanceConfig{key(900): {UUIDandVersion: eve.UUIDandVersion{UUID: id(900)}}},
+		Metadata:        map[string]eve.InstanceMetadata{},
+		NetworkMetadata: map[string]eve.NetworkMetadata{key(900): {NetworkUUID: id(900), Tokens: eve.TokensRequired}},
 	}
 	for _, n := range numbers {
 		s.Apps[key(n)] = eve.AppInstanceConfig{UUIDandVersion: eve.UUIDandVersion{UUID: id(n)}, DisplayName: fmt.Sprint("app-", n)}
@@ -135,6 +136,7 @@ func TestPublisherPublishesAllTopics(t *testing.T) {
 	p := newPublisher(t, &d)
 	networks := watch(t, &d, func(n eve.NetworkInstanceConfig) string { return n.UUID.String() })
 	metadata := watch(t, &d, func(m eve.InstanceMetadata) string { return m.Hostname })
+	networkMetadata := watch(t, &d, func(m eve.NetworkMetadata) string { return m.Tokens })
 	if err := p.Publish(set(1), true); err != nil {
 		t.Fatal(err)
 	}
@@ -143,6 +145,66 @@ func TestPublisherPublishesAllTopics(t *testing.T) {
 	}
 	if got, want := until(t, metadata, "restarted 1"), "create "+key(1)+" host-1"; !slices.Contains(got, want) {
 		t.Errorf("metadata: got %q, want %q in it", got, want)
+	}
+	if got, want := until(t, networkMetadata, "restarted 1"), "create "+key(900)+" required"; !slices.Contains(got, want) {
+		t.Errorf("metadata of networks: got %q, want %q in it", got, want)
+	}
+}
+
+// scribe is a driver that writes down what is done to its tables, in order. It is used from one goroutine.
+type scribe struct {
+	memory.Driver
+	done []string
+}
+
+func (s *scribe) Publish(table pubsub.Table) (pubsub.RawPublisher, error) {
+	raw, err := s.Driver.Publish(table)
+	return scribedTable{RawPublisher: raw, scribe: s, topic: table.Topic}, err
+}
+
+type scribedTable struct {
+	pubsub.RawPublisher
+	scribe *scribe
+	topic  string
+}
+
+func (t scribedTable) note(what string) { t.scribe.done = append(t.scribe.done, what+" "+t.topic) }
+
+func (t scribedTable) Set(key string, value []byte) error {
+	t.note("set")
+	return t.RawPublisher.Set(key, value)
+}
+
+func (t scribedTable) Delete(key string) error {
+	t.note("delete")
+	return t.RawPublisher.Delete(key)
+}
+
+func (t scribedTable) Close() error {
+	t.note("close")
+	return t.RawPublisher.Close()
+}
+
+// TestPublisherOrder: at no moment is there anything whose metadata, or network, is still to come or gone already.
+func TestPublisherOrder(t *testing.T) {
+	t.Parallel()
+	var d scribe
+	p := newPublisher(t, &d)
+	for _, s := range []feed.Set{set(1), {}} {
+		if err := p.Publish(s, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"set NetworkMetadata", "set NetworkInstanceConfig", "set InstanceMetadata", "set AppInstanceConfig",
+		"delete AppInstanceConfig", "delete InstanceMetadata", "delete NetworkInstanceConfig", "delete NetworkMetadata",
+		"close AppInstanceConfig", "close InstanceMetadata", "close NetworkInstanceConfig", "close NetworkMetadata",
+	}
+	if diff := cmp.Diff(want, d.done); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
@@ -294,6 +356,9 @@ func TestMerge(t *testing.T) {
 	names := []string{got.Apps[key(1)].DisplayName, got.Apps[key(2)].DisplayName, got.Apps[key(3)].DisplayName}
 	if diff := cmp.Diff([]string{"app-1", "other", "app-3"}, names); diff != "" {
 		t.Errorf("apps (-want +got):\n%s", diff)
+	}
+	if len(got.Metadata) != 3 || len(got.Networks) != 1 || len(got.NetworkMetadata) != 1 {
+		t.Errorf("got %+v, want metadata of three apps, and one network with metadata", got)
 	}
 	if len(a.Apps) != 2 || len(b.Apps) != 2 {
 		t.Error("Merge changed what it was given")

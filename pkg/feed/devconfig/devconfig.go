@@ -19,7 +19,8 @@ import (
 	"github.com/lf-edge/eve-metadata/pkg/feed"
 )
 
-// Parse returns what a message says about apps and app networks. Metadata is nil: EVE's configuration has none.
+// Parse returns what a message says about apps and app networks. There is no metadata of either: EVE's configuration has
+// none.
 //
 // Each error names one thing that is wrong in the message. As in zedagent, that seldom keeps anything from being
 // published: an app with a bad adapter is part of the Set and has the reason in its Errors, a network with a bad subnet

@@ -44,10 +44,9 @@ func (doc *document) readApp(a *App) appDoc {
 	r.config.MetaDataType = choose(doc, "metadataType", a.MetadataType, []choice[eve.MetaDataType]{
 		{metadataDrive, eve.MetaDataDrive}, {metadataNone, eve.MetaDataNone},
 		{metadataOpenStack, eve.MetaDataOpenStack}, {metadataMultipart, eve.MetaDataDriveMultipart},
+		{metadataConfigDrive, eve.MetaDataDrive},
 	})
-	r.config.FixedResources.VirtualizationMode = choose(doc, "runtime", a.Runtime, []choice[eve.VmMode]{
-		{runtimeVM, eve.VmModeHVM}, {runtimeContainer, eve.VmModeNoHyper},
-	})
+	r.config.FixedResources = doc.resources(a)
 	if data := doc.contentOf("userData", "userDataFile", "userDataBase64", a.UserData, a.UserDataFile, a.UserDataBase64); len(data) > 0 {
 		text := base64.StdEncoding.EncodeToString(data)
 		r.config.CloudInitUserData = &text
@@ -59,8 +58,24 @@ func (doc *document) readApp(a *App) appDoc {
 		r.config.AppNetAdapterList = append(r.config.AppNetAdapterList, config)
 		r.meta.Adapters = append(r.meta.Adapters, meta)
 	}
-	unique(doc, "adapters[%d].name", a.Adapters, func(a Adapter) string { return a.Name })
+	r.meta.Bonds, r.meta.VLANs = doc.readLinks(a)
 	return r
+}
+
+// resources is what the app runs in and with.
+func (doc *document) resources(a *App) eve.VmConfig {
+	if doc.has("vcpus") && (a.VCPUs < 1 || a.VCPUs > maxVCPUs) {
+		doc.problem("vcpus", "%d is not from 1 to %d", a.VCPUs, maxVCPUs)
+	}
+	if a.PinCPUs && !doc.has("vcpus") {
+		doc.problem("pinCPUs", "needs vcpus beside it: how many there are to pin")
+	}
+	return eve.VmConfig{
+		VCpus: int(a.VCPUs), CPUsPinned: a.PinCPUs,
+		VirtualizationMode: choose(doc, "runtime", a.Runtime, []choice[eve.VmMode]{
+			{runtimeVM, eve.VmModeHVM}, {runtimeContainer, eve.VmModeNoHyper},
+		}),
+	}
 }
 
 // metadata is what EVE's own configuration has no place for.
@@ -81,6 +96,13 @@ func (doc *document) metadata(a *App, id uuid.UUID) eve.InstanceMetadata {
 		VendorData2: doc.contentOf("vendorData2", "vendorData2File", "vendorData2Base64",
 			a.VendorData2, a.VendorData2File, a.VendorData2Base64),
 		Tags: a.Tags, SecurityGroups: a.SecurityGroups,
+		Password: doc.password(a.Password, a.PasswordFile),
+	}
+	if a.MetadataType == metadataConfigDrive {
+		m.Drive = eve.DriveConfig
+	}
+	if doc.has("datasource") {
+		m.Datasource = choose(doc, "datasource", a.Datasource, words("openstack", "ec2", "nocloud", "cloudstack"))
 	}
 	for name := range a.Tags {
 		if name == "" {
@@ -148,14 +170,19 @@ func (doc *document) adapter(at string, a Adapter) (eve.AppNetAdapterConfig, eve
 	config.AppIPAddr, meta.StaticIPv4 = doc.method(at+".ipv4", a.IPv4, true)
 	meta.IPv6, meta.StaticIPv6 = doc.method(at+".ipv6", a.IPv6, false)
 	doc.mtu(at+".mtu", a.MTU)
-	for _, r := range doc.routes(at+".routes", a.Routes) {
-		meta.Routes = append(meta.Routes, eve.Route{Dst: ipNet(r.to), Gateway: r.via.AsSlice()})
-	}
+	meta.Routes = doc.toldRoutes(at+".routes", a.Routes)
 	meta.DNSServers = doc.addresses(at+".dns", a.DNS)
-	for i, s := range a.Search {
-		doc.check(fmt.Sprintf("%s.search[%d]", at, i), checkDomain(s))
-	}
+	doc.domains(at+".search", a.Search)
 	return config, meta
+}
+
+// toldRoutes are the routes of a list as InstanceMetadata has them.
+func (doc *document) toldRoutes(at string, list []Route) []eve.Route {
+	var told []eve.Route
+	for _, r := range doc.routes(at, list) {
+		told = append(told, eve.Route{Dst: ipNet(r.to), Gateway: r.via.AsSlice()})
+	}
+	return told
 }
 
 // method reads how an adapter gets its address: "dhcp", "none" or the address. In the topic, no address and not static

@@ -84,6 +84,7 @@ func (c *catalogue) resolve(names []string, units map[string]*unit) reading {
 			maps.Copy(out.set.Apps, set.Apps)
 			maps.Copy(out.set.Networks, set.Networks)
 			maps.Copy(out.set.Metadata, set.Metadata)
+			maps.Copy(out.set.NetworkMetadata, set.NetworkMetadata)
 		}
 	}
 	out.dirs = slices.AppendSeq([]string{}, maps.Keys(dirs)) // not nil: it is known which
@@ -112,9 +113,10 @@ func (c *catalogue) attempt(r *round, names []string, units map[string]*unit) bo
 
 func newSet() feed.Set {
 	return feed.Set{
-		Apps:     map[string]eve.AppInstanceConfig{},
-		Networks: map[string]eve.NetworkInstanceConfig{},
-		Metadata: map[string]eve.InstanceMetadata{},
+		Apps:            map[string]eve.AppInstanceConfig{},
+		Networks:        map[string]eve.NetworkInstanceConfig{},
+		Metadata:        map[string]eve.InstanceMetadata{},
+		NetworkMetadata: map[string]eve.NetworkMetadata{},
 	}
 }
 

@@ -27,9 +27,12 @@ func (doc *document) check(at string, err error) {
 }
 
 // required says whether a field was given and is not empty; else it notes so.
-func (doc *document) required(at, value string) bool {
+func (doc *document) required(at, value string) bool { return doc.given(at, value != "") }
+
+// given is required for what is no text: the caller knows whether there is anything.
+func (doc *document) given(at string, anything bool) bool {
 	switch {
-	case value != "":
+	case anything:
 		return true
 	case !doc.has(at):
 		doc.problem(at, "is missing")
@@ -70,6 +73,15 @@ func choose[T any](doc *document, at, name string, choices []choice[T]) T {
 	doc.problem(at, "%q is not one of %s", shortened(name), strings.Join(names, ", "))
 	var none T
 	return none
+}
+
+// words are choices that mean themselves.
+func words(names ...string) []choice[string] {
+	choices := make([]choice[string], len(names))
+	for i, name := range names {
+		choices[i] = choice[string]{name, name}
+	}
+	return choices
 }
 
 // unique notes members of a list that have the same name; format makes the path out of a member's index.
@@ -131,6 +143,27 @@ func decodeBase64(s string) ([]byte, error) {
 	return data, nil
 }
 
+// password returns the password that one of the two fields gives. A file may end it with a line break, as editors do.
+func (doc *document) password(text Secret, file string) string {
+	at, password := "password", string(text)
+	switch {
+	case doc.has("password") && doc.has("passwordFile"):
+		doc.problem("passwordFile", "is given beside password: only one of the two can be")
+	case doc.has("passwordFile"):
+		at = "passwordFile"
+		data, err := doc.files.content(file)
+		if err != nil {
+			doc.check(at, err)
+			return ""
+		}
+		password = strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
+	case !doc.has("password"):
+		return ""
+	}
+	doc.check(at, checkSecret(password))
+	return password
+}
+
 func (doc *document) mtu(at string, mtu uint16) {
 	if doc.has(at) && mtu < minMTU {
 		doc.problem(at, "%d is not from %d to %d", mtu, minMTU, maxMTU)
@@ -148,6 +181,12 @@ func (doc *document) addresses(at string, list []string) []net.IP {
 		}
 	}
 	return ips
+}
+
+func (doc *document) domains(at string, list []string) {
+	for i, s := range list {
+		doc.check(fmt.Sprintf("%s[%d]", at, i), checkDomain(s))
+	}
 }
 
 type route struct {

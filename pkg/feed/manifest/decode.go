@@ -196,11 +196,17 @@ func (d *decoder) decodeScalar(n *yaml.Node, path string, v reflect.Value) bool 
 }
 
 func (d *decoder) decodeString(n *yaml.Node, path string, v reflect.Value) bool {
-	if n.ShortTag() != "!!str" {
+	secret := v.Type() == reflect.TypeFor[Secret]() // checked where it is read, without showing it
+	switch {
+	case n.ShortTag() == "!!str":
+	case secret:
+		d.problem(path, "not a text: put it in quotes")
+		return false
+	default:
 		d.problem(path, "%s where a text is wanted: put it in quotes", describe(n))
 		return false
 	}
-	if v.Type() != reflect.TypeFor[Content]() && !d.short(n.Value, path) {
+	if v.Type() != reflect.TypeFor[Content]() && !secret && !d.short(n.Value, path) {
 		return false
 	}
 	v.SetString(n.Value)

@@ -2,6 +2,8 @@
 
 package manifest
 
+import "github.com/lf-edge/eve-metadata/pkg/eve"
+
 // What people write. The yaml tags are the names of the fields; the schema (see Schema) describes them to editors, and a
 // test holds the two together. Every field but kind and name may be left out.
 
@@ -12,14 +14,19 @@ type App struct {
 	UUID             string `yaml:"uuid"`             // default: made from the name
 	Version          uint32 `yaml:"version"`          // of the configuration; default 1
 	CloudInitVersion uint32 `yaml:"cloudInitVersion"` // default 1; a change makes the guest do its first-boot work again
-	MetadataType     string `yaml:"metadataType"`     // drive (default), none, openstack, drive-multipart
+	MetadataType     string `yaml:"metadataType"`     // drive (default), none, openstack, drive-multipart, configdrive
+	Datasource       string `yaml:"datasource"`       // openstack, ec2, nocloud, cloudstack; default: what goes without saying
 	Runtime          string `yaml:"runtime"`          // vm (default), container
 	Activate         bool   `yaml:"activate"`         // default true
+	VCPUs            uint16 `yaml:"vcpus"`
+	PinCPUs          bool   `yaml:"pinCPUs"` // the guest shares its processors with nobody
 
 	Hostname string `yaml:"hostname"` // default: made from the name
 	Domain   string `yaml:"domain"`
 
-	SSHKeys []SSHKey `yaml:"sshKeys"`
+	SSHKeys      []SSHKey `yaml:"sshKeys"`
+	Password     Secret   `yaml:"password"`
+	PasswordFile string   `yaml:"passwordFile"` // relative to the manifest
 
 	UserData          Content `yaml:"userData"`
 	UserDataFile      string  `yaml:"userDataFile"` // relative to the manifest
@@ -43,6 +50,8 @@ type App struct {
 	BlockDevices   []BlockDevice     `yaml:"blockDevices"`
 	Files          []File            `yaml:"files"`
 	Adapters       []Adapter         `yaml:"adapters"`
+	Bonds          []Bond            `yaml:"bonds"`
+	VLANs          []VLAN            `yaml:"vlans"`
 }
 
 // SSHKey is a public key that may log in to the guest.
@@ -83,6 +92,31 @@ type Adapter struct {
 	Tags    []string `yaml:"tags"`
 }
 
+// Bond joins adapters in the guest. It has the MAC address and the addresses of the first of them.
+type Bond struct {
+	Name     string   `yaml:"name"`
+	Mode     string   `yaml:"mode"`
+	Adapters []string `yaml:"adapters"` // names
+	MTU      uint16   `yaml:"mtu"`      // default: the first adapter's
+}
+
+// VLAN is one that the guest makes on an adapter or a bond. IPv4 is "dhcp", "none" (the default), or an address with its
+// prefix length; IPv6 may be "slaac" as well. What is in a VLAN is nothing of the app networks'.
+type VLAN struct {
+	Name     string   `yaml:"name"` // default: "ON.ID"
+	On       string   `yaml:"on"`   // name of an adapter or a bond
+	ID       uint16   `yaml:"id"`
+	MAC      string   `yaml:"mac"` // default: that of what it is on
+	IPv4     string   `yaml:"ipv4"`
+	IPv6     string   `yaml:"ipv6"`
+	Gateway4 string   `yaml:"gateway4"`
+	Gateway6 string   `yaml:"gateway6"`
+	MTU      uint16   `yaml:"mtu"` // default: that of what it is on
+	Routes   []Route  `yaml:"routes"`
+	DNS      []string `yaml:"dns"`
+	Search   []string `yaml:"search"`
+}
+
 // Route is a route beside the default one.
 type Route struct {
 	To  string `yaml:"to"`  // "10.1.0.0/16"
@@ -105,7 +139,9 @@ type Network struct {
 	NTP       []string            `yaml:"ntp"`
 	Hosts     map[string][]string `yaml:"hosts"` // names that the network's DNS server answers
 	Routes    []Route             `yaml:"routes"`
-	Port      string              `yaml:"port"` // label of the device's uplink
+	Port      string              `yaml:"port"`     // label of the device's uplink
+	Tokens    string              `yaml:"tokens"`   // of EC2's guests: optional (default), required, off
+	HopLimit  uint8               `yaml:"hopLimit"` // of an answer with a token; default: not said
 }
 
 // DHCPRange is the part of a subnet that addresses are handed out from, both ends included.
@@ -117,15 +153,20 @@ type DHCPRange struct {
 // Content is a text that may be long and may have line breaks; other texts are short, and one line.
 type Content string
 
-// The values of kind, metadataType, runtime, type and the addressing methods.
+// Secret is a short text that no message shows.
+type Secret string
+
+// The values of kind, metadataType, runtime, type and the addressing methods. Those of datasource, mode and tokens are
+// the words of the topics.
 const (
 	kindApp     = "app"
 	kindNetwork = "network"
 
-	metadataDrive     = "drive"
-	metadataNone      = "none"
-	metadataOpenStack = "openstack"
-	metadataMultipart = "drive-multipart"
+	metadataDrive       = "drive"
+	metadataNone        = "none"
+	metadataOpenStack   = "openstack"
+	metadataMultipart   = "drive-multipart"
+	metadataConfigDrive = "configdrive"
 
 	runtimeVM        = "vm"
 	runtimeContainer = "container"
@@ -133,8 +174,9 @@ const (
 	networkLocal  = "local"
 	networkSwitch = "switch"
 
-	addressDHCP = "dhcp"
-	addressNone = "none"
+	addressDHCP  = "dhcp"
+	addressSLAAC = "slaac"
+	addressNone  = "none"
 )
 
 // newApp and newNetwork hold every default that a manifest has.
@@ -143,5 +185,5 @@ func newApp() *App {
 }
 
 func newNetwork() *Network {
-	return &Network{Version: 1, Type: networkLocal, MTU: defaultMTU}
+	return &Network{Version: 1, Type: networkLocal, MTU: defaultMTU, Tokens: eve.TokensOptional}
 }

@@ -20,6 +20,7 @@ type networkDoc struct {
 	*document
 	id     uuid.UUID
 	config eve.NetworkInstanceConfig
+	meta   eve.NetworkMetadata
 }
 
 // readNetwork checks a decoded manifest and says what it means to EVE.
@@ -64,7 +65,19 @@ func (doc *document) readNetwork(n *Network) networkDoc {
 		c.DnsNameToIPList = append(c.DnsNameToIPList,
 			eve.DNSNameToIP{HostName: name, IPs: doc.addresses("hosts."+name, n.Hosts[name])})
 	}
-	return networkDoc{document: doc, id: id, config: c}
+	return networkDoc{document: doc, id: id, config: c, meta: doc.networkMetadata(n, id)}
+}
+
+// networkMetadata is what EVE's own configuration has no place for.
+func (doc *document) networkMetadata(n *Network, id uuid.UUID) eve.NetworkMetadata {
+	if doc.has("hopLimit") && (n.HopLimit < 1 || n.HopLimit > maxHopLimit) {
+		doc.problem("hopLimit", "%d is not from 1 to %d", n.HopLimit, maxHopLimit)
+	}
+	return eve.NetworkMetadata{
+		NetworkUUID: id,
+		Tokens:      choose(doc, "tokens", n.Tokens, words(eve.TokensOptional, eve.TokensRequired, eve.TokensOff)),
+		HopLimit:    n.HopLimit,
+	}
 }
 
 // addressing reads what a local network must have.

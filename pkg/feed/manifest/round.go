@@ -146,6 +146,7 @@ func (r *round) link(u *unit) []error {
 	set := newSet()
 	for _, n := range u.networks {
 		set.Networks[n.id.String()] = n.config
+		set.NetworkMetadata[n.id.String()] = n.meta
 	}
 	p := problems{file: u.file}
 	for _, a := range u.apps {

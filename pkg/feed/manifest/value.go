@@ -10,6 +10,8 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 )
@@ -76,6 +78,25 @@ func parsePrefix(s string) (netip.Prefix, error) {
 	return p, nil
 }
 
+// parseHostPrefix reads the address of one host with the length of its subnet, such as "10.42.0.9/24". The first and the
+// last address of an IPv4 subnet and the first of an IPv6 one are not for hosts, unless it is a link of two (RFC 3021,
+// RFC 6164).
+func parseHostPrefix(s string) (netip.Prefix, error) {
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("%q is not an address with its prefix length", shortened(s))
+	}
+	a, err := parseAddr(p.Addr().String())
+	if err != nil {
+		return netip.Prefix{}, err
+	}
+	edge := a == p.Masked().Addr() || a.Is4() && !p.Contains(a.Next())
+	if edge && p.Bits() < a.BitLen()-1 || a.IsLoopback() || a.IsLinkLocalUnicast() {
+		return netip.Prefix{}, fmt.Errorf("%q is not the address of one host", s)
+	}
+	return p, nil
+}
+
 // parseSubnet reads a prefix that hosts can live in. Link-local addresses are not for that: one of them is the metadata
 // service's own (RFC 3927, RFC 6890).
 func parseSubnet(s string) (netip.Prefix, error) {
@@ -134,6 +155,21 @@ func checkSSHKey(s string) error {
 	n, blob := binary.BigEndian.Uint32(blob), blob[lengthBytes:]
 	if uint64(n) > uint64(len(blob)) || string(blob[:n]) != fields[0] || uint64(n) == uint64(len(blob)) {
 		return fmt.Errorf("not an SSH public key: the base64 part holds no %s key", shortened(fields[0]))
+	}
+	return nil
+}
+
+// checkSecret says whether s can be a password. It does not show it.
+func checkSecret(s string) error {
+	switch {
+	case s == "":
+		return errors.New("is empty")
+	case len(s) > maxText:
+		return fmt.Errorf("%d bytes of text: more than %d", len(s), maxText)
+	case !utf8.ValidString(s):
+		return errors.New("is not a text in UTF-8")
+	case strings.ContainsFunc(s, unicode.IsControl):
+		return errors.New("has a line break or another control character in it")
 	}
 	return nil
 }
