@@ -70,7 +70,7 @@ func (m *Manager) convergeNetwork(in intake.Input) map[string]bool {
 	case r.Err != nil: // what there is stays in force
 		n.refuse(in, r)
 	default:
-		failed = m.applyNetwork(n, r.Network)
+		failed = m.applyNetwork(n, r)
 		n.settle(in, r, failed)
 	}
 	m.keepLeases(n, in, r)
@@ -81,8 +81,9 @@ func (m *Manager) convergeNetwork(in intake.Input) map[string]bool {
 	return changedApps(before, n.outcomes)
 }
 
-// applyNetwork observes, plans, carries out and opens the socket.
-func (m *Manager) applyNetwork(n *network, want plan.Network) failures {
+// applyNetwork observes, plans, carries out and opens the sockets.
+func (m *Manager) applyNetwork(n *network, r intake.Result) failures {
+	want := r.Network
 	s, err := m.kernel.Open(want.Namespace)
 	if err != nil {
 		return failures{ofNetwork: err}
@@ -90,7 +91,7 @@ func (m *Manager) applyNetwork(n *network, want plan.Network) failures {
 	errs := apply(s, plan.Wanted{Networks: []plan.Network{want}, Keep: !m.state.complete})
 	failed := sortFailures(errs)
 	n.bridge, n.bridgeIndex = want.Bridge, s.Index(want.Bridge.Name)
-	if err := n.listen(s); err != nil {
+	if err := n.listen(s, wantedSockets(n.id, r.Gateway)); err != nil {
 		failed.add(ofBridge, err)
 	}
 	if err := s.Close(); err != nil {
@@ -108,36 +109,17 @@ func apply(s session, wanted plan.Wanted) []error {
 	return s.Apply(plan.Plan(wanted, seen))
 }
 
-// listen opens the network's socket unless it is open, in this very namespace.
-func (n *network) listen(s session) error {
-	if n.listener != nil && n.namespace == s.ID() {
-		return nil
-	}
-	old := n.closeListener()
-	l, err := s.Listen(metadataEndpoint())
-	if err != nil {
-		return errors.Join(old, err)
-	}
-	n.listener, n.namespace = l, s.ID()
-	return old
-}
-
-func metadataEndpoint() netip.AddrPort {
-	return netip.AddrPortFrom(intake.MetadataAddress(), metadataPort)
-}
-
-// removeNetwork removes what there is of a network, once it is sure that it is not wanted. The socket goes first: it
+// removeNetwork removes what there is of a network, once it is sure that it is not wanted. The sockets go first: they
 // would keep the namespace alive.
 func (m *Manager) removeNetwork(n *network) failures {
 	if !m.state.complete {
 		return nil
 	}
 	failed := failures{}
-	if n.listener != nil {
-		l := n.listener
-		n.listener, n.namespace = nil, 0
+	if open := n.sockets; len(open) > 0 {
+		n.sockets, n.namespace = nil, 0
 		m.post()
-		if err := l.Close(); err != nil {
+		if err := closeAll(open); err != nil {
 			failed.add(ofBridge, err)
 		}
 	}
@@ -275,11 +257,11 @@ func stepOf(err error) (plan.Step, bool) {
 func (m *Manager) post() {
 	var set []endpoint.Endpoint
 	for _, n := range m.state.networks {
-		if n.listener != nil {
-			set = append(set, endpoint.Endpoint{Network: n.id, Address: metadataEndpoint(), Listener: n.listener})
-		}
+		set = append(set, n.sockets...)
 	}
-	slices.SortFunc(set, func(a, b endpoint.Endpoint) int { return cmp.Compare(a.Network, b.Network) })
+	slices.SortFunc(set, func(a, b endpoint.Endpoint) int {
+		return cmp.Or(cmp.Compare(a.Network, b.Network), cmp.Compare(a.Role, b.Role))
+	})
 	if m.state.posted == nil || !slices.Equal(set, *m.state.posted) {
 		m.state.posted = &set
 		m.cfg.Board.Post(set)

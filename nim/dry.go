@@ -21,9 +21,11 @@ func (dryHost) Open(string) (session, error) { return drySession{}, nil }
 // drySession is work on nothing.
 type drySession struct{}
 
-func (drySession) Observe() (plan.Seen, error)                 { return plan.Seen{}, nil }
-func (drySession) Apply([]plan.Step) []error                   { return nil }
-func (drySession) Listen(netip.AddrPort) (net.Listener, error) { return nil, nil }
-func (drySession) ID() uint64                                  { return 0 }
-func (drySession) Index(string) int                            { return 0 }
-func (drySession) Close() error                                { return nil }
+func (drySession) Observe() (plan.Seen, error) { return plan.Seen{}, nil }
+func (drySession) Apply([]plan.Step) []error   { return nil }
+func (drySession) Listen(addrs ...netip.AddrPort) ([]net.Listener, error) {
+	return make([]net.Listener, len(addrs)), nil
+}
+func (drySession) ID() uint64       { return 0 }
+func (drySession) Index(string) int { return 0 }
+func (drySession) Close() error     { return nil }

@@ -3,6 +3,7 @@
 package nim
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 
@@ -59,7 +60,20 @@ func (s *fakeSession) Apply(steps []plan.Step) []error {
 	return errs
 }
 
-func (s *fakeSession) Listen(addr netip.AddrPort) (net.Listener, error) { return s.listen(addr) }
-func (s *fakeSession) ID() uint64                                       { return s.k.ID(s.name) }
-func (s *fakeSession) Index(string) int                                 { return 7 }
-func (s *fakeSession) Close() error                                     { return nil }
+func (s *fakeSession) Listen(addrs ...netip.AddrPort) ([]net.Listener, error) {
+	open := make([]net.Listener, len(addrs))
+	var errs []error
+	for i, addr := range addrs {
+		l, err := s.listen(addr)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		open[i] = l
+	}
+	return open, errors.Join(errs...)
+}
+
+func (s *fakeSession) ID() uint64       { return s.k.ID(s.name) }
+func (s *fakeSession) Index(string) int { return 7 }
+func (s *fakeSession) Close() error     { return nil }

@@ -22,7 +22,7 @@ type host interface {
 type session interface {
 	Observe() (plan.Seen, error)
 	Apply([]plan.Step) []error
-	Listen(netip.AddrPort) (net.Listener, error)
+	Listen(...netip.AddrPort) ([]net.Listener, error)
 	ID() uint64
 	Index(link string) int
 	Close() error

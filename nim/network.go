@@ -4,17 +4,21 @@ package nim
 
 import (
 	"errors"
-	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/lf-edge/eve-metadata/nim/intake"
 	"github.com/lf-edge/eve-metadata/nim/plan"
+	"github.com/lf-edge/eve-metadata/pkg/endpoint"
 	"github.com/lf-edge/eve-metadata/pkg/eve"
 )
 
-// metadataPort is HTTP's: the metadata address is asked with plain HTTP by every cloud's custom.
-const metadataPort = 80
+// Ports that guests ask with plain HTTP, by every cloud's custom and, for the second, by CloudStack's.
+const (
+	metadataPort = 80
+	passwordPort = 8080
+)
 
 // network is what the manager knows of one app network.
 type network struct {
@@ -26,8 +30,8 @@ type network struct {
 	bridgeIndex int
 	gateway     netip.Addr
 
-	listener  net.Listener // nil: none
-	namespace uint64       // in which the listener is
+	sockets   []endpoint.Endpoint // open ones
+	namespace uint64              // in which they are
 
 	problem string // what was last logged
 	retry   retry
@@ -94,14 +98,64 @@ func firstAddr(addrs []eve.AssignedAddr) netip.Addr {
 	return eve.Addr(addrs[0].Address)
 }
 
-// closeListener closes the network's socket, if it has one.
-func (n *network) closeListener() error {
-	if n.listener == nil {
-		return nil
+// wantedSockets are the sockets that a network should have: guests ask at the metadata address, and CloudStack's ask
+// their router, which is an IPv4 address there.
+func wantedSockets(id string, gateway netip.Addr) []endpoint.Endpoint {
+	at := func(role endpoint.Role, addr netip.Addr, port uint16) endpoint.Endpoint {
+		return endpoint.Endpoint{Network: id, Role: role, Address: netip.AddrPortFrom(addr, port)}
 	}
-	l := n.listener
-	n.listener, n.namespace = nil, 0
-	return l.Close()
+	want := []endpoint.Endpoint{at(endpoint.Metadata, intake.MetadataAddress(), metadataPort)}
+	if gateway.Is4() {
+		want = append(want, at(endpoint.Router, gateway, metadataPort), at(endpoint.RouterPassword, gateway, passwordPort))
+	}
+	return want
+}
+
+// listen makes the network's sockets be those that are wanted, in the namespace that a session is on. Those that are
+// open there already stay.
+func (n *network) listen(s session, want []endpoint.Endpoint) error {
+	var errs []error
+	keep := n.sockets[:0:0]
+	for _, have := range n.sockets {
+		if n.namespace == s.ID() && indexOf(want, have) >= 0 {
+			keep = append(keep, have)
+			continue
+		}
+		errs = append(errs, have.Listener.Close())
+	}
+	n.sockets, n.namespace = keep, s.ID()
+	missing := slices.DeleteFunc(slices.Clone(want), func(w endpoint.Endpoint) bool { return indexOf(n.sockets, w) >= 0 })
+	addrs := make([]netip.AddrPort, len(missing))
+	for i, w := range missing {
+		addrs[i] = w.Address
+	}
+	open, err := s.Listen(addrs...)
+	for i, l := range open {
+		if l != nil {
+			missing[i].Listener = l
+			n.sockets = append(n.sockets, missing[i])
+		}
+	}
+	return errors.Join(append(errs, err)...)
+}
+
+// indexOf finds the socket that is bound as another one is; -1 for none.
+func indexOf(set []endpoint.Endpoint, as endpoint.Endpoint) int {
+	return slices.IndexFunc(set, func(e endpoint.Endpoint) bool { return e.Role == as.Role && e.Address == as.Address })
+}
+
+// serves tells whether guests can ask at the metadata address.
+func (n *network) serves() bool {
+	return slices.ContainsFunc(n.sockets, func(e endpoint.Endpoint) bool { return e.Role == endpoint.Metadata })
+}
+
+// closeAll closes sockets.
+func closeAll(sockets []endpoint.Endpoint) error {
+	var errs []error
+	for _, e := range sockets {
+		errs = append(errs, e.Listener.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // failures is what could not be done, by the port that it concerns.

@@ -145,7 +145,8 @@ func (m *Manager) close() error {
 	var errs []error
 	m.cfg.Board.Post(nil)
 	for _, n := range m.state.networks {
-		errs = append(errs, n.closeListener())
+		errs = append(errs, closeAll(n.sockets))
+		n.sockets, n.namespace = nil, 0
 	}
 	return errors.Join(append(errs, m.state.networkStatus.Detach(), m.state.appStatus.Detach())...)
 }

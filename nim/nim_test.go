@@ -43,6 +43,7 @@ type bench struct {
 	full     atomic.Bool // nothing that a manager publishes gets to the disk
 	kernel   *plantest.Kernel
 	board    *endpoint.Board
+	listen   func(netip.AddrPort) (net.Listener, error) // nil: everything works
 	log      *logtest.Hook
 	manager  *nim.Manager
 	networks *pubsub.Publication[eve.NetworkInstanceConfig]
@@ -128,7 +129,12 @@ func (b *bench) start() (stop func()) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	m.OnFake(b.kernel, func(netip.AddrPort) (net.Listener, error) { return newListener(), nil })
+	m.OnFake(b.kernel, func(addr netip.AddrPort) (net.Listener, error) {
+		if b.listen != nil {
+			return b.listen(addr)
+		}
+		return newListener(), nil
+	})
 	b.manager = m
 	ctx, cancel := context.WithCancel(b.t.Context())
 	done := make(chan error, 1)
@@ -576,7 +582,7 @@ func TestManyErrors(t *testing.T) {
 	})
 }
 
-// The board has a socket for each network that there is, and sockets that are not on it are closed.
+// The board has the sockets of each network that there is, and sockets that are not on it are closed.
 func TestBoard(t *testing.T) {
 	withBench(t, func(b *bench) {
 		b.setNetwork("blue", "green")
@@ -584,7 +590,11 @@ func TestBoard(t *testing.T) {
 		stop := b.start()
 		synctest.Wait()
 		first, changed := b.board.Snapshot()
-		want := []string{key("blue"), key("green")}
+		of := func(network, gateway string) []string {
+			id := key(network)
+			return []string{id + " 0 169.254.169.254:80", id + " 1 " + gateway + ":80", id + " 2 " + gateway + ":8080"}
+		}
+		want := slices.Concat(of("blue", "10.0.0.1"), of("green", "10.0.0.1"))
 		slices.Sort(want)
 		if diff := cmp.Diff(want, names(first)); diff != "" {
 			t.Errorf("endpoints (-want +got):\n%s", diff)
@@ -612,7 +622,7 @@ func TestBoard(t *testing.T) {
 		b.must(b.networks.Set(key("green"), n))
 		synctest.Wait()
 		third, _ := b.board.Snapshot()
-		if diff := cmp.Diff([]string{key("blue")}, names(third)); diff != "" {
+		if diff := cmp.Diff(of("blue", "10.0.0.1"), names(third)); diff != "" {
 			t.Errorf("endpoints (-want +got):\n%s", diff)
 		}
 		stop()
@@ -625,9 +635,57 @@ func TestBoard(t *testing.T) {
 	})
 }
 
+// A network's sockets do not depend on one another: one that cannot be opened is told and tried again while guests ask at
+// the others, and a new gateway moves those of the router alone.
+func TestSockets(t *testing.T) {
+	withBench(t, func(b *bench) {
+		b.setNetwork("blue")
+		b.complete()
+		var freed atomic.Bool
+		b.listen = func(addr netip.AddrPort) (net.Listener, error) {
+			if addr.Port() == 8080 && !freed.Load() {
+				return nil, fmt.Errorf("listen %s: %w", addr, syscall.EADDRINUSE)
+			}
+			return newListener(), nil
+		}
+		stop := b.start()
+		defer stop()
+		synctest.Wait()
+		id := key("blue")
+		first, _ := b.board.Snapshot()
+		if diff := cmp.Diff([]string{id + " 0 169.254.169.254:80", id + " 1 10.0.0.1:80"}, names(first)); diff != "" {
+			t.Errorf("endpoints (-want +got):\n%s", diff)
+		}
+		if s := b.network("blue"); !s.Activated || !strings.Contains(s.Error, "listen 10.0.0.1:8080: address already in use") {
+			t.Errorf("activated %t, error %q", s.Activated, s.Error)
+		}
+		freed.Store(true)
+		time.Sleep(time.Minute) // of the bubble's time
+		synctest.Wait()
+		second, _ := b.board.Snapshot()
+		if s := b.network("blue"); s.Error != "" || len(second) != 3 {
+			t.Errorf("error %q, endpoints %v", s.Error, names(second))
+		}
+		n := network("blue")
+		n.Gateway = net.IPv4(10, 0, 0, 254)
+		b.must(b.networks.Set(id, n))
+		synctest.Wait()
+		third, _ := b.board.Snapshot()
+		want := []string{id + " 0 169.254.169.254:80", id + " 1 10.0.0.254:80", id + " 2 10.0.0.254:8080"}
+		if diff := cmp.Diff(want, names(third)); diff != "" {
+			t.Errorf("endpoints (-want +got):\n%s", diff)
+		}
+		for i, same := range []bool{true, false, false} {
+			if got := second[i].Listener == third[i].Listener; got != same {
+				t.Errorf("socket %d is the same: %t, want %t", i, got, same)
+			}
+		}
+	})
+}
+
 func names(set []endpoint.Endpoint) (all []string) {
 	for _, e := range set {
-		all = append(all, e.Network)
+		all = append(all, fmt.Sprint(e.Network, " ", int(e.Role), " ", e.Address))
 	}
 	return all
 }

@@ -44,7 +44,7 @@ func (m *Manager) networkStatus(n *network, in intake.Input, r intake.Result, fa
 	s := eve.NetworkInstanceStatus{NetworkInstanceConfig: *in.Config}
 	s.NetworkInstanceConfig.Activate = false // hidden by the status's own
 	s.MTU = uint16(n.bridge.MTU)
-	s.Activated = n.listener != nil
+	s.Activated = n.serves()
 	if n.bridge.Name != "" {
 		s.BridgeName = n.bridge.Name
 		s.BridgeMac = n.bridge.MAC.HardwareAddr()

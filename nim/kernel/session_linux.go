@@ -75,18 +75,30 @@ func (s *Session) ID() uint64 {
 // Index returns an interface's index as the session last saw it; 0 when it did not see it.
 func (s *Session) Index(link string) int { return s.index[link] }
 
-// Listen opens a listening TCP socket in the namespace. The address must be there.
-func (s *Session) Listen(addr netip.AddrPort) (net.Listener, error) {
-	if s.ns == nil {
-		return nil, fmt.Errorf("listen on %s in %q: %w", addr, s.name, fs.ErrNotExist)
+// Listen opens listening TCP sockets in the namespace, whose addresses must be there. It returns as many as there are
+// addresses: one that cannot be opened is nil and part of the error.
+func (s *Session) Listen(addrs ...netip.AddrPort) ([]net.Listener, error) {
+	open := make([]net.Listener, len(addrs))
+	if len(addrs) == 0 {
+		return open, nil
 	}
-	var l net.Listener
-	err := s.ns.Do(func() (err error) {
-		l, err = net.ListenTCP("tcp", net.TCPAddrFromAddrPort(addr))
-		return err
+	if s.ns == nil {
+		return open, fmt.Errorf("listen on %s in %q: %w", addrs[0], s.name, fs.ErrNotExist)
+	}
+	err := s.ns.Do(func() error {
+		var errs []error
+		for i, addr := range addrs {
+			l, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(addr))
+			if err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			open[i] = l
+		}
+		return errors.Join(errs...)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("listen in %q: %w", s.name, err)
+		err = fmt.Errorf("listen in %q: %w", s.name, err)
 	}
-	return l, nil
+	return open, err
 }

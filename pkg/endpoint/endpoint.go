@@ -24,11 +24,24 @@ import (
 type Endpoint struct {
 	// Network is the UUID of the network instance, as text.
 	Network string
+	// Role is what guests ask for there.
+	Role Role
 	// Address is what the socket is bound to, in the network's namespace.
 	Address netip.AddrPort
 	// Listener is the socket. Two endpoints are the same one when their listeners are.
 	Listener net.Listener
 }
+
+// Role is what guests ask for at an endpoint. It is said by the manager, which chose the address, and never found out
+// from a request.
+type Role int
+
+// The roles.
+const (
+	Metadata       Role = iota // the metadata address
+	Router                     // the network's router, on HTTP's port
+	RouterPassword             // the network's router, on the port of CloudStack's password server
+)
 
 // Board holds the set of endpoints that there are now. It is level-triggered: who watches sees the newest set, and may
 // never see one that was replaced soon. A Board is used by any number of goroutines.
