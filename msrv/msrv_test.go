@@ -23,7 +23,7 @@ func speaking(path string, kind instance.DriveKind, fail error) dialect.Dialect 
 		return document.Directory(nil, document.Entry{Name: path, Node: document.File(document.Text(path))}), fail
 	}
 	return dialect.Dialect{
-		Name: "speaks-" + path, HTTP: render,
+		Name: "speaks-" + path, HTTP: []dialect.Service{{Site: dialect.Metadata, Render: render}},
 		Drive: &dialect.Drive{Label: "l-" + path, Kinds: []instance.DriveKind{kind}, Render: render},
 	}
 }
@@ -48,7 +48,8 @@ func TestRenderHTTP(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			tree, err := msrv.RenderHTTP(test.dialects, &test.inst)
+			trees, err := msrv.RenderHTTP(test.dialects, &test.inst)
+			tree := trees[dialect.Metadata]
 			if got := text(err); got != test.err {
 				t.Errorf("error = %q, want %q", got, test.err)
 			}

@@ -91,11 +91,11 @@ func (o *renderOptions) tree(dialects []dialect.Dialect, inst *instance.Instance
 		}
 		return tree, err
 	}
-	tree, err := msrv.RenderHTTP(dialects, inst)
-	if err == nil && tree == nil {
+	trees, err := msrv.RenderHTTP(dialects, inst)
+	if err == nil && trees == nil {
 		err = fmt.Errorf("instance %s is not to ask over HTTP", inst)
 	}
-	return tree, err
+	return trees[dialect.Metadata], err
 }
 
 // listInstances prints a line for each instance.

@@ -26,6 +26,7 @@ func TestKeys(t *testing.T) {
 		{"none", nil, nil},
 		{"as they are", []instance.Key{key("b", "ssh-rsa B"), key("a", "ssh-rsa A")}, []instance.Key{key("b", "ssh-rsa B"), key("a", "ssh-rsa A")}},
 		{"one name twice", []instance.Key{key("a", "1"), key("a", "2"), key("a-2", "3")}, []instance.Key{key("a", "1"), key("a-2", "2"), key("a-2-2", "3")}},
+		{"blanks in a name", []instance.Key{key("bob's laptop", "1")}, []instance.Key{key("bob's-laptop", "1")}},
 		{"several lines", []instance.Key{key("a", "# mine\n1\r\n\n 2 \n")}, []instance.Key{key("a", "1"), key("a-2", "2")}},
 		{"no name", []instance.Key{key(" \n", "1")}, []instance.Key{key("key", "1")}},
 		{"what clients split at", []instance.Key{key("a=b/c\nd/", "1")}, []instance.Key{key("a-b-c-d-", "1")}},

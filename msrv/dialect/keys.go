@@ -12,8 +12,8 @@ import (
 )
 
 // Keys are the SSH keys of an instance under names that every client can read: one key per name, no
-// name twice, and nothing in a name that a client splits at. EC2's clients split a line at '=' and take
-// a final '/' for a directory; cloud-init keeps keys in a map by name, so that of two keys with one name
+// name twice, and nothing in a name that a client splits at. EC2's clients split a line at '=', some at
+// blanks too, and take a final '/' for a directory; cloud-init keeps keys in a map by name, so that of two keys with one name
 // a guest would lose one. What comes in with several lines becomes as many keys; comments and blank
 // lines go. The order is kept.
 func Keys(in *instance.Instance) []instance.Key {
@@ -43,7 +43,7 @@ func free(name string, taken map[string]bool) string {
 }
 
 func keyName(name string) string {
-	name = strings.NewReplacer("=", "-", "/", "-").Replace(OneLine(name))
+	name = strings.NewReplacer("=", "-", "/", "-", " ", "-").Replace(OneLine(name))
 	if name == "" {
 		return "key"
 	}

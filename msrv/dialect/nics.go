@@ -21,22 +21,26 @@ const (
 
 // NICs are the adapters that a network configuration can speak of, with only what it can say:
 //
-//   - An adapter without an Ethernet address is left out, and so is a second one with the same address:
+//   - A card without an Ethernet address is left out, and so is a second one with the same address:
 //     guests find their cards by MAC, and cloud-init ends its boot stage at one that it cannot find.
+//   - A bond has cards that are there and in no other bond, a mode that the kernel knows, and an address,
+//     which is its first card's where it has none. Its cards have no addressing of their own.
+//   - A VLAN is on a card or a bond that is there, has a number from 1 to 4094 that no other has there,
+//     and an address, that of what it is on where it has none.
+//   - What is made of cards tells them by name: the first that has it is meant, and no bond or VLAN has
+//     the name of what is before it.
 //   - A static family without an address of that family counts as not in use: renderers in guests fail
 //     on the whole configuration otherwise.
 //   - Gateways, routes and name servers are of the right family and complete. A default route among the
 //     routes is the gateway where there is none, and left out where there is one.
 //   - An MTU beyond MinMTU and MaxMTU counts as not known.
 func NICs(in *instance.Instance) []instance.Adapter {
-	var nics []instance.Adapter
-	seen := make(map[string]bool)
+	b := nics{macs: make(map[string]bool), byName: make(map[string]int), vlans: make(map[vlanID]bool)}
 	for _, a := range in.Adapters {
-		mac := a.MAC.String()
-		if len(a.MAC) != macLen || seen[mac] {
+		_, twice := b.byName[a.Name]
+		if (twice && a.Kind != instance.Card) || !b.fits(&a) {
 			continue
 		}
-		seen[mac] = true
 		if a.MTU < MinMTU || a.MTU > MaxMTU {
 			a.MTU = 0
 		}
@@ -44,9 +48,97 @@ func NICs(in *instance.Instance) []instance.Adapter {
 		a.IPv6 = family(a.IPv6, is6)
 		a.Nameservers = nameservers(a.Nameservers)
 		a.Search = names(a.Search)
-		nics = append(nics, a)
+		if !twice {
+			b.byName[a.Name] = len(b.list)
+		}
+		b.list = append(b.list, a)
 	}
-	return nics
+	return b.list
+}
+
+// BondModes are the modes of a bond, as the kernel and Nova's network_data.json name them.
+func BondModes() []string {
+	return []string{"balance-rr", "active-backup", "balance-xor", "broadcast", "802.3ad", "balance-tlb", "balance-alb"}
+}
+
+// MaxVLAN is the highest number of a VLAN (IEEE 802.1Q).
+const MaxVLAN = 4094
+
+// nics is a list of adapters in the making.
+type nics struct {
+	list   []instance.Adapter
+	byName map[string]int
+	macs   map[string]bool // of cards
+	vlans  map[vlanID]bool
+}
+
+// vlanID tells VLANs apart.
+type vlanID struct {
+	on     string
+	number int
+}
+
+// fits tells whether an adapter can be told of beside those before it, and completes it.
+func (b *nics) fits(a *instance.Adapter) bool {
+	switch a.Kind {
+	case instance.Card:
+		if len(a.MAC) != macLen || b.macs[a.MAC.String()] {
+			return false
+		}
+		b.macs[a.MAC.String()] = true
+		return true
+	case instance.Bond:
+		return b.fitsBond(a)
+	case instance.VLAN:
+		return b.fitsVLAN(a)
+	}
+	return false
+}
+
+func (b *nics) fitsBond(a *instance.Adapter) bool {
+	var cards []string
+	for _, name := range a.Over {
+		i, ok := b.byName[name]
+		if ok && b.list[i].Kind == instance.Card && !b.bonded(name) && !slices.Contains(cards, name) {
+			cards = append(cards, name)
+		}
+	}
+	if len(cards) == 0 || !slices.Contains(BondModes(), a.BondMode) {
+		return false
+	}
+	a.Over = cards
+	if len(a.MAC) != macLen {
+		a.MAC = b.list[b.byName[cards[0]]].MAC
+	}
+	for _, name := range cards {
+		card := &b.list[b.byName[name]]
+		card.IPv4, card.IPv6 = instance.Addressing{}, instance.Addressing{}
+		card.Nameservers, card.Search = nil, nil
+	}
+	return true
+}
+
+// bonded tells whether a card is part of a bond already.
+func (b *nics) bonded(card string) bool {
+	return slices.ContainsFunc(b.list, func(a instance.Adapter) bool {
+		return a.Kind == instance.Bond && slices.Contains(a.Over, card)
+	})
+}
+
+func (b *nics) fitsVLAN(a *instance.Adapter) bool {
+	if len(a.Over) != 1 || a.VLAN < 1 || a.VLAN > MaxVLAN {
+		return false
+	}
+	i, ok := b.byName[a.Over[0]]
+	id := vlanID{a.Over[0], a.VLAN}
+	if !ok || b.list[i].Kind == instance.VLAN || b.vlans[id] {
+		return false
+	}
+	b.vlans[id] = true
+	if len(a.MAC) != macLen {
+		a.MAC = b.list[i].MAC
+	}
+	return true
 }
 
 func is6(a netip.Addr) bool { return a.Is6() && !a.Is4In6() && a.Zone() == "" }
@@ -92,6 +184,25 @@ func names(in []string) []string {
 		}
 	}
 	return out
+}
+
+// FirstIPv4 is the first known IPv4 address of an instance, whichever adapter has it; "" for none.
+func FirstIPv4(in *instance.Instance) string {
+	return first(in, func(a instance.Adapter) netip.Addr { return a.IPv4.Address.Addr() }, netip.Addr.Is4)
+}
+
+// FirstIPv6 is the same for IPv6.
+func FirstIPv6(in *instance.Instance) string {
+	return first(in, func(a instance.Adapter) netip.Addr { return a.IPv6.Address.Addr() }, is6)
+}
+
+func first(in *instance.Instance, of func(instance.Adapter) netip.Addr, is func(netip.Addr) bool) string {
+	for _, a := range in.Adapters {
+		if addr := of(a); is(addr) {
+			return addr.String()
+		}
+	}
+	return ""
 }
 
 // DefaultRoute is the route to everywhere of an addressing. ok is false for one without a gateway.

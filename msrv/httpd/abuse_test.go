@@ -46,8 +46,8 @@ func serve(t *testing.T) *served {
 		for i := 1; i < 3; i++ {
 			s.Put(&store.Entry{
 				Instance: &instance.Instance{UUID: fmt.Sprint(network, i)},
-				HTTP: document.Directory(nil,
-					document.Entry{Name: "name", Node: document.File(document.Text(network))}, document.Entry{Name: "big", Node: big}),
+				HTTP: atMetadata(document.Directory(nil,
+					document.Entry{Name: "name", Node: document.File(document.Text(network))}, document.Entry{Name: "big", Node: big})),
 				Keys: []store.Key{{Network: network, Address: netip.AddrFrom4([4]byte{127, 0, 0, byte(i)})}},
 			})
 		}

@@ -25,9 +25,9 @@ func BenchmarkServe(b *testing.B) {
 	s := store.New()
 	s.Put(&store.Entry{
 		Instance: &instance.Instance{UUID: "u-1"},
-		HTTP: document.Directory(nil, document.Entry{Name: "openstack", Node: document.Directory(nil,
+		HTTP: atMetadata(document.Directory(nil, document.Entry{Name: "openstack", Node: document.Directory(nil,
 			document.Entry{Name: "latest", Node: document.Directory(nil,
-				document.Entry{Name: "user_data", Node: document.File(document.New(document.TypeText, body))})})}),
+				document.Entry{Name: "user_data", Node: document.File(document.New(document.TypeText, body))})})})),
 		Keys: []store.Key{{Network: "blue", Address: netip.MustParseAddr("127.0.0.1")}},
 	})
 	log := logrus.New()

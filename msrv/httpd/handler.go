@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package httpd is the carrier that guests reach over HTTP at the metadata address.
+// Package httpd is the carrier that guests reach over HTTP at the metadata address, and at their router.
 //
 // Endpoints come in from the manager of the app networks; each gets a server and a handler of its own,
-// with its network fixed for life, so that a request can neither choose nor lose the network it came
-// in on. Trees come from the store. The carrier knows no dialect: a request is a look-up and a write.
+// with its network and its site fixed for life, so that a request can neither choose nor lose the network
+// it came in on. Trees come from the store. The carrier knows no dialect: a request is a look-up and a
+// write, but for those that a dialect's guard answers.
 package httpd
 
 import (
@@ -15,12 +16,15 @@ import (
 	"net/http"
 	"net/netip"
 	"path"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/lf-edge/eve-metadata/msrv/dialect"
 	"github.com/lf-edge/eve-metadata/msrv/document"
+	"github.com/lf-edge/eve-metadata/msrv/instance"
 	"github.com/lf-edge/eve-metadata/msrv/store"
 )
 
@@ -35,20 +39,33 @@ type Looker interface {
 	Changed() <-chan struct{}
 }
 
-// Handler answers the requests of one network. Who is asking is the network and the address that the
-// connection comes from, nothing else: no header, name or path names an instance.
+// Reporter keeps what guests report. It returns the reports of one instance.
+type Reporter func(*instance.Instance) dialect.Reports
+
+// Handler answers the requests at one site of one network. Who is asking is the network and the address
+// that the connection comes from, nothing else: no header, name or path names an instance.
 //
-// It answers GET and HEAD, with ETag, conditional requests and ranges as RFC 9110 has them: 200 with the
-// document; 404 where there is none, and for every path of an unknown caller; 405 for other methods on
-// a path that exists; 500 for a document that is known to be broken (its reason is logged, not told).
-// Paths may have doubled or trailing slashes, "." and "..", and percent escapes, as clients send them.
-// Never 503: cloud-init would retry without end.
+// A dialect's guard is asked first. What none of them answers, the tree does, for GET and HEAD, with ETag,
+// conditional requests and ranges as RFC 9110 has them: 200 with the document; 404 where there is none,
+// and for every path of an unknown caller; 405 for other methods on a path that exists; 429 for a caller
+// that asks beyond all measure (see the limits); 500 for a document that is known to be broken (its
+// reason is logged, not told). Paths may have doubled or trailing slashes, "." and "..", and percent
+// escapes, as clients send them. Never 503: cloud-init would retry without end.
 type Handler struct {
 	Network string
+	Site    dialect.Site
 	Store   Looker
+	// Guards are those of all dialects at the site, and Reports is where they keep what guests say; it may
+	// be nil where no guard wants it.
+	Guards  []dialect.Guard
+	Reports Reporter
 	// Grace is how long a caller that is not known yet is kept waiting (see NewcomerGrace); 0: not at all.
 	Grace time.Duration
-	Log   logrus.FieldLogger
+	// Limits are the network's; nil for none.
+	Limits *Limits
+	// Metrics count what happens; nil for not at all.
+	Metrics *Metrics
+	Log     logrus.FieldLogger
 }
 
 // ServeHTTP answers one request and writes one line to the access log.
@@ -56,11 +73,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	rec := &recorder{ResponseWriter: w, status: http.StatusOK}
 	err := h.answer(rec, r)
-	if err != nil {
+	if err != nil && !rec.written {
 		answerError(rec, err)
 	}
+	h.Metrics.request(h.Site, rec.status)
 	log := h.Log.WithFields(logrus.Fields{
-		"network": h.Network, "caller": r.RemoteAddr, "instance": rec.instance,
+		"network": h.Network, "site": h.Site.String(), "caller": r.RemoteAddr, "instance": rec.instance,
 		"method": r.Method, "path": loggedPath(r.URL.Path), "status": rec.status, "bytes": rec.bytes,
 		"ms": float64(time.Since(start).Microseconds()) / 1000,
 	})
@@ -71,18 +89,28 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	log.Info("metadata request")
 }
 
-// answer writes the document, or says why not.
+// answer finds out who asks and has the guards or the tree answer. An error is what went wrong, whether or
+// not something was written.
 func (h *Handler) answer(w *recorder, r *http.Request) error {
 	caller, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return fmt.Errorf("read caller's address %q: %w", r.RemoteAddr, err)
 	}
-	entry := h.find(r.Context(), store.Key{Network: h.Network, Address: caller.Addr().Unmap().WithZone("")})
-	if entry == nil || entry.HTTP == nil {
-		return errNotFound
+	address := caller.Addr().Unmap().WithZone("")
+	entry, err := h.admit(r.Context(), address)
+	if err != nil {
+		return err
 	}
 	w.instance = entry.Instance.UUID
-	node := entry.HTTP.Lookup(cleanPath(r.URL.Path))
+	place := cleanPath(r.URL.Path)
+	switch a := h.guard(entry.Instance, address, r, place); {
+	case a == nil:
+	case a.Document != nil:
+		return deliver(w, r, a.Document)
+	default:
+		return give(w, r, a)
+	}
+	node := entry.HTTP[h.Site].Lookup(place)
 	if node == nil || node.Document() == nil {
 		return errNotFound
 	}
@@ -92,11 +120,30 @@ func (h *Handler) answer(w *recorder, r *http.Request) error {
 	return deliver(w, r, node.Document())
 }
 
-// find looks the caller up, and waits a little for one that is not known yet.
-func (h *Handler) find(ctx context.Context, k store.Key) *store.Entry {
-	if e := h.Store.Lookup(k); e != nil {
-		return e // nearly always: no timer for those
+// admit finds the caller's entry. It is an error that nobody knows the caller, that it is not to ask over
+// HTTP, and that it asks too often.
+func (h *Handler) admit(ctx context.Context, address netip.Addr) (*store.Entry, error) {
+	k := store.Key{Network: h.Network, Address: address}
+	entry := h.Store.Lookup(k)
+	if entry == nil { // hardly ever
+		if !h.Limits.allowStranger() {
+			return nil, errTooMany
+		}
+		if entry = h.await(ctx, k); entry == nil {
+			return nil, errNotFound
+		}
 	}
+	if !h.Limits.allow(entry.Instance.UUID) {
+		return nil, errTooMany
+	}
+	if entry.HTTP == nil {
+		return nil, errNotFound
+	}
+	return entry, nil
+}
+
+// await waits a little for a caller that is not known yet.
+func (h *Handler) await(ctx context.Context, k store.Key) *store.Entry {
 	ctx, cancel := context.WithTimeout(ctx, h.Grace)
 	defer cancel()
 	for {
@@ -109,6 +156,62 @@ func (h *Handler) find(ctx context.Context, k store.Key) *store.Entry {
 		case <-ctx.Done():
 		}
 	}
+}
+
+// guard asks the guards. The first that answers is heard.
+func (h *Handler) guard(inst *instance.Instance, address netip.Addr, r *http.Request, place string) *dialect.Answer {
+	if len(h.Guards) == 0 {
+		return nil
+	}
+	req := &dialect.Request{
+		Instance: inst, Adapter: h.adapter(inst, address), Method: r.Method, Path: place, Header: r.Header, Body: r.Body,
+		Count: func(event string) { h.Metrics.event(h.Network, event) },
+	}
+	if h.Reports != nil {
+		req.Reports = h.Reports(inst)
+	}
+	for _, g := range h.Guards {
+		if a := g(req); a != nil {
+			return a
+		}
+	}
+	return nil
+}
+
+// adapter is the one that an instance asks from; nil for none, which a store with other keys could bring
+// about.
+func (h *Handler) adapter(inst *instance.Instance, address netip.Addr) *instance.Adapter {
+	for i := range inst.Adapters {
+		a := &inst.Adapters[i]
+		if a.Network == h.Network && (a.IPv4.Address.Addr() == address || a.IPv6.Address.Addr() == address) {
+			return a
+		}
+	}
+	return nil
+}
+
+// give writes what a guard answers.
+func give(w *recorder, r *http.Request, a *dialect.Answer) error {
+	if a.HopLimit > 0 {
+		if err := limitHops(r.Context(), a.HopLimit); err != nil {
+			return fmt.Errorf("limit the hops of an answer: %w", err)
+		}
+		// The limit is the connection's, and stays with it.
+		w.Header().Set("Connection", "close")
+	}
+	w.Header().Set("Content-Type", document.TypeText)
+	if a.Type != "" {
+		w.Header().Set("Content-Type", a.Type)
+	}
+	for name, value := range a.Header {
+		w.Header().Set(name, value)
+	}
+	w.Header().Set("Content-Length", strconv.Itoa(len(a.Body)))
+	w.WriteHeader(a.Status)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(a.Body) // who does not wait for the answer does not get it
+	}
+	return a.Err
 }
 
 // deliver writes one document.
@@ -125,6 +228,7 @@ func deliver(w http.ResponseWriter, r *http.Request, d *document.Document) error
 var (
 	errNotFound = errors.New("not found")
 	errMethod   = errors.New("method not allowed")
+	errTooMany  = errors.New("too many requests")
 )
 
 // answerError is the one place where an error becomes an answer. What a guest is told never depends on
@@ -137,6 +241,9 @@ func answerError(w http.ResponseWriter, err error) {
 	case errors.Is(err, errMethod):
 		status = http.StatusMethodNotAllowed
 		w.Header().Set("Allow", "GET, HEAD")
+	case errors.Is(err, errTooMany):
+		status = http.StatusTooManyRequests
+		w.Header().Set("Retry-After", "1")
 	}
 	http.Error(w, fmt.Sprintf("%d %s", status, http.StatusText(status)), status)
 }
@@ -157,17 +264,19 @@ type recorder struct {
 	instance string
 	status   int
 	bytes    int
+	written  bool // the status is out
 }
 
 // WriteHeader notes the status.
 func (r *recorder) WriteHeader(status int) {
-	r.status = status
+	r.status, r.written = status, true
 	r.ResponseWriter.WriteHeader(status)
 }
 
 // Write counts the bytes.
 func (r *recorder) Write(p []byte) (int, error) {
-	n, err := r.ResponseWriter.Write(p)
+	r.written = true
+	n, err := r.ResponseWriter.Write(p) //nolint:gosec // no pages: types are those of documents and guards
 	r.bytes += n
 	return n, err
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/sirupsen/logrus"
 	logtest "github.com/sirupsen/logrus/hooks/test"
 
+	"github.com/lf-edge/eve-metadata/msrv/dialect"
 	"github.com/lf-edge/eve-metadata/msrv/document"
 	"github.com/lf-edge/eve-metadata/msrv/httpd"
 	"github.com/lf-edge/eve-metadata/msrv/instance"
@@ -24,6 +25,11 @@ import (
 )
 
 const secret = "s3cret user data"
+
+// atMetadata is a tree at the metadata address.
+func atMetadata(n *document.Node) map[dialect.Site]*document.Node {
+	return map[dialect.Site]*document.Node{dialect.Metadata: n}
+}
 
 // tree is what the known caller of the tests reads.
 func tree() *document.Node {
@@ -43,7 +49,7 @@ func newHandler(t testing.TB) (*httpd.Handler, *logtest.Hook) {
 	s := store.New()
 	s.Put(&store.Entry{
 		Instance: &instance.Instance{UUID: "u-1", Name: "one"},
-		HTTP:     tree(),
+		HTTP:     atMetadata(tree()),
 		Keys: []store.Key{
 			{Network: "blue", Address: netip.MustParseAddr("10.0.0.5")},
 			{Network: "blue", Address: netip.MustParseAddr("fe80::5")},
@@ -170,13 +176,13 @@ func TestNewcomerIsWaitedFor(t *testing.T) {
 		go func() { answer <- ask() }()
 		time.AfterFunc(300*time.Millisecond, func() {
 			s.Put(&store.Entry{
-				Instance: &instance.Instance{UUID: "other"}, HTTP: tree(),
+				Instance: &instance.Instance{UUID: "other"}, HTTP: atMetadata(tree()),
 				Keys: []store.Key{{Network: "blue", Address: netip.MustParseAddr("10.0.0.9")}},
 			})
 		})
 		time.AfterFunc(600*time.Millisecond, func() {
 			s.Put(&store.Entry{
-				Instance: &instance.Instance{UUID: "u-1"}, HTTP: tree(),
+				Instance: &instance.Instance{UUID: "u-1"}, HTTP: atMetadata(tree()),
 				Keys: []store.Key{{Network: "blue", Address: netip.MustParseAddr("10.0.0.5")}},
 			})
 		})

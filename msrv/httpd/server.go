@@ -9,11 +9,13 @@ import (
 	stdlog "log"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/lf-edge/eve-metadata/msrv/dialect"
 	"github.com/lf-edge/eve-metadata/pkg/endpoint"
 	"github.com/lf-edge/eve-metadata/pkg/task"
 )
@@ -40,9 +42,14 @@ type Server struct {
 	// Data is closed once the store holds what is known at the start. Until then connections queue:
 	// a guest that asked too early would be told that there is nothing, and would not ask again.
 	Data <-chan struct{}
-	Log  logrus.FieldLogger
+	// Dialects have the guards; their trees are in the store.
+	Dialects []dialect.Dialect
+	Reports  Reporter // nil: no guard wants it
+	Metrics  *Metrics // nil: nothing is counted
+	Log      logrus.FieldLogger
 
-	ready task.Ready
+	ready  task.Ready
+	limits map[string]*Limits // by network
 }
 
 // String names the task.
@@ -58,6 +65,7 @@ func (s *Server) Run(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	}
+	s.limits = make(map[string]*Limits)
 	var stopping sync.WaitGroup
 	running := make(map[net.Listener]*site)
 	stop := func(r *site) { stopping.Go(func() { r.stop(context.WithoutCancel(ctx)) }) }
@@ -87,6 +95,41 @@ func (s *Server) converge(running map[net.Listener]*site, wanted []endpoint.Endp
 			delete(running, l)
 		}
 	}
+	for network := range s.limits {
+		if !slices.ContainsFunc(wanted, func(e endpoint.Endpoint) bool { return e.Network == network }) {
+			delete(s.limits, network)
+			s.Metrics.forget(network)
+		}
+	}
+}
+
+// siteOf is the site that an endpoint is.
+func siteOf(r endpoint.Role) dialect.Site {
+	switch r {
+	case endpoint.Router:
+		return dialect.Router
+	case endpoint.RouterPassword:
+		return dialect.RouterPassword
+	default:
+		return dialect.Metadata
+	}
+}
+
+// handler makes the handler of one endpoint.
+func (s *Server) handler(e endpoint.Endpoint) *Handler {
+	if s.limits[e.Network] == nil {
+		s.limits[e.Network] = NewLimits()
+	}
+	h := &Handler{
+		Network: e.Network, Site: siteOf(e.Role), Store: s.Store, Reports: s.Reports, Grace: NewcomerGrace,
+		Limits: s.limits[e.Network], Metrics: s.Metrics, Log: s.Log,
+	}
+	for _, d := range s.Dialects {
+		if g := d.At(h.Site).Guard; g != nil {
+			h.Guards = append(h.Guards, g)
+		}
+	}
+	return h
 }
 
 // site is one endpoint being served.
@@ -95,24 +138,27 @@ type site struct {
 	done   chan struct{}
 }
 
+// NewServer makes a server of the handler, with all limits on what one connection may cost.
+func (h *Handler) NewServer() *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ConnContext:       withConnection,
+		MaxHeaderBytes:    MaxHeaderBytes,
+		ReadHeaderTimeout: ReadHeaderTimeout,
+		ReadTimeout:       ReadTimeout,
+		WriteTimeout:      WriteTimeout,
+		IdleTimeout:       IdleTimeout,
+		// "OPTIONS *" is a request like others: net/http would answer it, and tell nobody.
+		DisableGeneralOptionsHandler: true,
+		// What net/http has to say is about single connections that guests broke.
+		ErrorLog: stdlog.New(debugWriter{h.Log.WithFields(logrus.Fields{"network": h.Network, "site": h.Site.String()})}, "", 0),
+	}
+}
+
 // start serves one endpoint.
 func (s *Server) start(e endpoint.Endpoint) *site {
 	log := s.Log.WithFields(logrus.Fields{"network": e.Network, "address": e.Address})
-	r := &site{
-		server: &http.Server{
-			Handler:           &Handler{Network: e.Network, Store: s.Store, Grace: NewcomerGrace, Log: s.Log},
-			MaxHeaderBytes:    MaxHeaderBytes,
-			ReadHeaderTimeout: ReadHeaderTimeout,
-			ReadTimeout:       ReadTimeout,
-			WriteTimeout:      WriteTimeout,
-			IdleTimeout:       IdleTimeout,
-			// "OPTIONS *" is a request like others: net/http would answer it, and tell nobody.
-			DisableGeneralOptionsHandler: true,
-			// What net/http has to say is about single connections that guests broke.
-			ErrorLog: stdlog.New(debugWriter{log}, "", 0),
-		},
-		done: make(chan struct{}),
-	}
+	r := &site{server: s.handler(e).NewServer(), done: make(chan struct{})}
 	go func() {
 		defer close(r.done)
 		err := r.server.Serve(limit(borrow(e.Listener), log))

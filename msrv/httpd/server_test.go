@@ -37,8 +37,8 @@ func listen(t *testing.T, network string) endpoint.Endpoint {
 func whoami(s *store.Store, network, name string) {
 	s.Put(&store.Entry{
 		Instance: &instance.Instance{UUID: name},
-		HTTP: document.Directory(nil, document.Entry{
-			Name: "name", Node: document.File(document.Text(name))}),
+		HTTP: atMetadata(document.Directory(nil, document.Entry{
+			Name: "name", Node: document.File(document.Text(name))})),
 		Keys: []store.Key{{Network: network, Address: netip.MustParseAddr("127.0.0.1")}},
 	})
 }

@@ -43,6 +43,10 @@ type Instance struct {
 	ProjectID        string
 	InstanceType     string
 	Image            string
+	// Architecture is the processor's in Go's words: "amd64", "arm64"; "" when not known.
+	Architecture string
+	// DedicatedCPUs are the guest's processors, counted from 0, that share their real one with nobody.
+	DedicatedCPUs []int
 
 	Keys           []Key
 	Tags           map[string]string
@@ -60,6 +64,10 @@ type Instance struct {
 	VendorData  Opaque
 	VendorData2 Opaque
 
+	// Password is what the guest's administrator shall log in with; nil for none. A guest asks for it, or
+	// makes one up itself and reports it.
+	Password Opaque
+
 	// RandomSeed is 512 bytes, fixed per instance and device, that a guest may feed its random number
 	// generator with; nil when no device secret is at hand.
 	RandomSeed Opaque
@@ -67,6 +75,10 @@ type Instance struct {
 	// Drive is the drive that the instance wants; HTTP tells whether it may ask over the network.
 	Drive DriveKind
 	HTTP  bool
+	// Datasource is the dialect that the guest's image is to ask over HTTP, by its name; "" for what goes
+	// without saying: the drive where there is one, OpenStack's otherwise. It decides what the firmware
+	// says, not what is served.
+	Datasource string
 }
 
 // String names the instance for logs; it never prints content.
@@ -134,10 +146,19 @@ type BlockDevice struct {
 	Tags   []string
 }
 
-// Adapter is one network card of the guest.
+// Adapter is one network card of the guest, or what the guest makes out of its cards.
 type Adapter struct {
 	// Name is the controller's name of the adapter; the guest's kernel may call it otherwise.
 	Name string
+	// Kind tells a card from a bond and a VLAN. Cards come first in an instance's list, and what an adapter
+	// is made of stands before it.
+	Kind AdapterKind
+	// Over are the names of the adapters that a bond joins, or of the one that a VLAN is on.
+	Over []string
+	// BondMode is the bond's in the kernel's words: "active-backup", "802.3ad", …
+	BondMode string
+	// VLAN is the VLAN's number, 1 to 4094.
+	VLAN int
 	// Network identifies the app network: the UUID of EVE's network instance.
 	Network     string
 	NetworkName string
@@ -152,7 +173,32 @@ type Adapter struct {
 	Nameservers []netip.Addr
 	Search      []string
 	Tags        []string
+	// Tokens and HopLimit are the network's policy for session tokens (EC2's IMDSv2). HopLimit is the IP
+	// time to live of an answer with a token, 1 to 64; 0 when nobody said.
+	Tokens   TokenPolicy
+	HopLimit int
 }
+
+// AdapterKind is what an adapter is.
+type AdapterKind int
+
+// The kinds of adapter.
+const (
+	Card AdapterKind = iota
+	Bond
+	VLAN
+)
+
+// TokenPolicy is whether a guest has to prove with a session token that it asks itself.
+type TokenPolicy int
+
+// The policies. TokensOptional: a guest may ask without one, but not with a wrong one. TokensOff: there
+// are none.
+const (
+	TokensOptional TokenPolicy = iota
+	TokensRequired
+	TokensOff
+)
 
 // Method is how a guest gets an address of one family.
 type Method int

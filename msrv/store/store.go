@@ -14,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/lf-edge/eve-metadata/msrv/dialect"
 	"github.com/lf-edge/eve-metadata/msrv/document"
 	"github.com/lf-edge/eve-metadata/msrv/instance"
 )
@@ -28,8 +29,8 @@ type Key struct {
 // Entry is one instance, rendered.
 type Entry struct {
 	Instance *instance.Instance
-	// HTTP is the tree that the instance reads at the metadata address; nil when it may not read.
-	HTTP *document.Node
+	// HTTP are the trees that the instance reads, by the site that it asks; nil when it may not ask.
+	HTTP map[dialect.Site]*document.Node
 	// Keys are the addresses that are the instance's own.
 	Keys []Key
 }

@@ -30,8 +30,8 @@ var rules = map[string][]string{
 	"nim/plan":      {},
 	// A dialect knows the nouns; carriers know documents; the intake knows topics.
 	"msrv/dialect":       {"msrv/instance", "msrv/document"},
-	"msrv/store":         {"msrv/instance", "msrv/document"},
-	"msrv/httpd":         {"msrv/document", "msrv/store", "pkg/endpoint", "pkg/task"},
+	"msrv/store":         {"msrv/instance", "msrv/document", "msrv/dialect"},
+	"msrv/httpd":         {"msrv/document", "msrv/dialect", "msrv/instance", "msrv/store", "pkg/endpoint", "pkg/task"},
 	"msrv/drive":         {"msrv/document", "pkg/atomicfile"},
 	"msrv/drive/iso9660": {},
 	"msrv/intake":        {"msrv/instance", "msrv/store", "pkg"},

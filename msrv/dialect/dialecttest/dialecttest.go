@@ -81,12 +81,15 @@ func renderAll(t *testing.T, d dialect.Dialect, in *instance.Instance) []namedTr
 
 func render(d dialect.Dialect, in *instance.Instance) ([]namedTree, error) {
 	var trees []namedTree
-	if d.HTTP != nil {
-		n, err := d.HTTP(in)
+	for _, s := range d.HTTP {
+		if s.Render == nil {
+			continue
+		}
+		n, err := s.Render(in)
 		if err != nil {
 			return nil, err
 		}
-		trees = append(trees, namedTree{"http", n})
+		trees = append(trees, namedTree{"http " + s.Site.String(), n})
 	}
 	if d.Drive != nil {
 		n, err := d.Drive.Render(in)
@@ -136,10 +139,13 @@ func checkFault(t *testing.T, d dialect.Dialect) {
 	const reason = "decrypt user data: wrong key"
 	in := Small()
 	in.UserData, in.UserDataFault = nil, reason
-	if d.HTTP != nil {
-		n, err := d.HTTP(in)
+	for _, s := range d.HTTP {
+		if s.Render == nil {
+			continue
+		}
+		n, err := s.Render(in)
 		if err != nil {
-			t.Fatalf("HTTP tree of an instance with a fault: %v", err)
+			t.Fatalf("tree at %s of an instance with a fault: %v", s.Site, err)
 		}
 		faults := 0
 		err = n.Walk(func(path string, n *document.Node) error {
@@ -155,7 +161,7 @@ func checkFault(t *testing.T, d dialect.Dialect) {
 			t.Error(err)
 		}
 		if faults == 0 {
-			t.Error("no document of the HTTP tree is faulty")
+			t.Errorf("no document of the tree at %s is faulty", s.Site)
 		}
 	}
 	if d.Drive != nil {

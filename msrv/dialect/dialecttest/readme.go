@@ -45,7 +45,7 @@ func Readme(t *testing.T, d dialect.Dialect, path string) {
 	}
 	trees := make(map[string]*document.Node)
 	for _, tree := range renderAll(t, d, Small()) {
-		trees[map[string]string{"http": "GET", "drive": "FILE"}[tree.carrier]] = tree.root
+		trees[map[string]string{"http metadata": "GET", "http router": "GET", "drive": "FILE"}[tree.carrier]] = tree.root
 	}
 	for _, e := range examples {
 		if diff := cmp.Diff(e.want, answer(trees[e.carrier], e.path)); diff != "" {

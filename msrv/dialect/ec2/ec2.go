@@ -30,7 +30,7 @@ func versions() []string {
 
 // Dialect is EC2's dialect, over HTTP.
 func Dialect() dialect.Dialect {
-	return dialect.Dialect{Name: "ec2", HTTP: http}
+	return dialect.Dialect{Name: "ec2", HTTP: []dialect.Service{{Site: dialect.Metadata, Render: http}}}
 }
 
 // http renders what is below "/": the versions, and the same again below "ec2".

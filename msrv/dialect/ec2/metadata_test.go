@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/lf-edge/eve-metadata/msrv/dialect"
 	"github.com/lf-edge/eve-metadata/msrv/dialect/dialecttest"
 	"github.com/lf-edge/eve-metadata/msrv/dialect/ec2"
 	"github.com/lf-edge/eve-metadata/msrv/document"
@@ -17,7 +18,7 @@ import (
 
 func render(t *testing.T, in *instance.Instance) *document.Node {
 	t.Helper()
-	root, err := ec2.Dialect().HTTP(in)
+	root, err := ec2.Dialect().At(dialect.Metadata).Render(in)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +145,7 @@ func TestLeaves(t *testing.T) {
 func TestTooManyKeys(t *testing.T) {
 	t.Parallel()
 	in := &instance.Instance{UUID: "0a", Keys: []instance.Key{{Name: "a", Data: strings.Repeat("k\n", 1001)}}}
-	_, err := ec2.Dialect().HTTP(in)
+	_, err := ec2.Dialect().At(dialect.Metadata).Render(in)
 	if err == nil || !strings.Contains(err.Error(), `"0a"`) || !strings.Contains(err.Error(), "1000") {
 		t.Errorf("error %v does not name the instance and the limit", err)
 	}

@@ -34,7 +34,7 @@ const (
 func Dialect() dialect.Dialect {
 	return dialect.Dialect{
 		Name: "nocloud",
-		HTTP: http,
+		HTTP: []dialect.Service{{Site: dialect.Metadata, Render: http}},
 		Drive: &dialect.Drive{
 			Label:  Label,
 			Kinds:  []instance.DriveKind{instance.DriveNoCloud, instance.DriveNoCloudMultipart},

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/lf-edge/eve-metadata/msrv/dialect"
 	"github.com/lf-edge/eve-metadata/msrv/dialect/nocloud"
 	"github.com/lf-edge/eve-metadata/msrv/document"
 	"github.com/lf-edge/eve-metadata/msrv/instance"
@@ -114,7 +115,7 @@ func TestDriveLayout(t *testing.T) {
 // the seed.
 func TestHTTPAnswersAll(t *testing.T) {
 	t.Parallel()
-	root, err := nocloud.Dialect().HTTP(&instance.Instance{UUID: "0a", Version: "1", Hostname: "host"})
+	root, err := nocloud.Dialect().At(dialect.Metadata).Render(&instance.Instance{UUID: "0a", Version: "1", Hostname: "host"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +147,7 @@ func FuzzMetaData(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		in := &instance.Instance{Version: text, Hostname: text, Region: text, Keys: []instance.Key{{Name: text, Data: text}}}
-		root, err := nocloud.Dialect().HTTP(in)
+		root, err := nocloud.Dialect().At(dialect.Metadata).Render(in)
 		if err != nil {
 			t.Fatal(err)
 		}

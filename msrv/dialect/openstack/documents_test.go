@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/lf-edge/eve-metadata/msrv/dialect"
 	"github.com/lf-edge/eve-metadata/msrv/dialect/dialecttest"
 	"github.com/lf-edge/eve-metadata/msrv/dialect/openstack"
 	"github.com/lf-edge/eve-metadata/msrv/instance"
@@ -199,7 +200,7 @@ func TestFiles(t *testing.T) {
 func TestTooManyFiles(t *testing.T) {
 	t.Parallel()
 	in := &instance.Instance{UUID: "0a", Files: make([]instance.File, 10001)}
-	_, err := openstack.Dialect().HTTP(in)
+	_, err := openstack.Dialect().At(dialect.Metadata).Render(in)
 	if err == nil || !strings.Contains(err.Error(), `"0a"`) || !strings.Contains(err.Error(), "10000") {
 		t.Errorf("error %v does not name the instance and the limit", err)
 	}
@@ -212,7 +213,7 @@ func TestTooManyFiles(t *testing.T) {
 // TestLatestIsNewest holds that latest costs no second rendering.
 func TestLatestIsNewest(t *testing.T) {
 	t.Parallel()
-	root, err := openstack.Dialect().HTTP(dialecttest.Rich())
+	root, err := openstack.Dialect().At(dialect.Metadata).Render(dialecttest.Rich())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"github.com/lf-edge/eve-metadata/msrv/dialect"
 	"github.com/lf-edge/eve-metadata/msrv/dialect/dialecttest"
 	"github.com/lf-edge/eve-metadata/msrv/dialect/openstack"
 	"github.com/lf-edge/eve-metadata/msrv/document"
@@ -24,7 +25,7 @@ const networkPath = "openstack/latest/network_data.json"
 // lookup renders an instance; nil for what is not there.
 func lookup(t *testing.T, in *instance.Instance, path string) *document.Document {
 	t.Helper()
-	root, err := openstack.Dialect().HTTP(in)
+	root, err := openstack.Dialect().At(dialect.Metadata).Render(in)
 	if err != nil {
 		t.Fatal(err)
 	}

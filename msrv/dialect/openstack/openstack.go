@@ -40,7 +40,7 @@ func versions() []string {
 
 // Dialect is OpenStack's dialect, over HTTP.
 func Dialect() dialect.Dialect {
-	return dialect.Dialect{Name: "openstack", HTTP: http}
+	return dialect.Dialect{Name: "openstack", HTTP: []dialect.Service{{Site: dialect.Metadata, Render: http}}}
 }
 
 // http renders what is below "/". An error names the instance and what of it cannot be worded.

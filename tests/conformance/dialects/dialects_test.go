@@ -62,8 +62,8 @@ type reader struct {
 
 func readers() []reader {
 	return []reader{
-		{"openstack", openstack.Dialect().HTTP},
-		{"ec2", ec2.Dialect().HTTP},
+		{"openstack", openstack.Dialect().At(dialect.Metadata).Render},
+		{"ec2", ec2.Dialect().At(dialect.Metadata).Render},
 		{"nocloud", nocloud.Dialect().Drive.Render},
 	}
 }
@@ -281,7 +281,7 @@ func TestDialectsOverlay(t *testing.T) {
 			t.Parallel()
 			var trees []*document.Node
 			for _, d := range []dialect.Dialect{openstack.Dialect(), ec2.Dialect(), nocloud.Dialect()} {
-				n, err := d.HTTP(c.Make())
+				n, err := d.At(dialect.Metadata).Render(c.Make())
 				if err != nil {
 					t.Fatal(err)
 				}
