@@ -11,8 +11,8 @@ import (
 	"github.com/lf-edge/eve-metadata/msrv/instance"
 )
 
-// Secret stands in everything in Rich that no message may show: user data, vendor data, files and the
-// random seed.
+// Secret stands in everything in Rich that no message may show: user data, vendor data, files, the
+// password and the random seed.
 const Secret = "correct-horse-battery-staple"
 
 // Small is an ordinary app: one adapter with DHCP, a key, a short #cloud-config.
@@ -67,6 +67,9 @@ func Rich() *instance.Instance {
 		ProjectID:        "7b1d7a3c-0000-4000-8000-000000000042",
 		InstanceType:     "m1.large",
 		Image:            "debian-12-genericcloud-amd64",
+		Architecture:     "amd64",
+		DedicatedCPUs:    []int{0, 1},
+		Password:         instance.Opaque(Secret),
 		Keys: []instance.Key{
 			{Name: "alice", Data: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAliceAliceAliceAliceAliceAliceAliceAlice alice@example.com"},
 			{Name: "bob's laptop", Data: "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQBobBobBobBob bob"},
@@ -138,9 +141,32 @@ func richAdapters() []instance.Adapter {
 			IPv6:    instance.Addressing{Method: instance.DHCP},
 		},
 		{
+			Name: "storage a", Network: "9a1c5a0e-52a1-4c1e-8f67-3b1f7e2d0004",
+			MAC: net.HardwareAddr{0x02, 0x16, 0x3e, 0x00, 0x00, 0x0a},
+		},
+		{
+			Name: "storage b", Network: "9a1c5a0e-52a1-4c1e-8f67-3b1f7e2d0004",
+			MAC: net.HardwareAddr{0x02, 0x16, 0x3e, 0x00, 0x00, 0x0b},
+		},
+		{
 			Name:    "not yet there", // no MAC: nothing can be said to the guest
 			Network: "9a1c5a0e-52a1-4c1e-8f67-3b1f7e2d0003",
 			IPv4:    instance.Addressing{Method: instance.DHCP},
+		},
+		{
+			Kind: instance.Bond, Name: "storage", Over: []string{"storage a", "storage b"}, BondMode: "active-backup",
+			MTU:  9000,
+			IPv4: instance.Addressing{Method: instance.Static, Address: netip.MustParsePrefix("10.30.0.9/16")},
+		},
+		{
+			Kind: instance.VLAN, Name: "backup", Over: []string{"storage"}, VLAN: 42,
+			IPv4: instance.Addressing{Method: instance.Static, Address: netip.MustParsePrefix("10.42.0.9/24")},
+			IPv6: instance.Addressing{Method: instance.SLAAC},
+		},
+		{
+			Kind: instance.VLAN, Name: "plant", Over: []string{"front"}, VLAN: 7,
+			MAC:  net.HardwareAddr{0x02, 0x16, 0x3e, 0x00, 0x00, 0x0c},
+			IPv4: instance.Addressing{Method: instance.DHCP},
 		},
 	}
 }
@@ -185,13 +211,16 @@ func Hostile() *instance.Instance {
 			{Path: "/etc/motd", Content: instance.Opaque("first")},
 			{Path: "/etc/motd", Content: instance.Opaque("second")},
 		},
-		Adapters:    hostileAdapters(nasty),
-		UserData:    instance.Opaque(strings.Repeat("{\xff", hugeBytes/2)),
-		VendorData:  instance.Opaque("null"),
-		VendorData2: instance.Opaque("\xff\xfe not UTF-8"),
-		RandomSeed:  instance.Opaque{},
-		Drive:       instance.DriveNoCloudMultipart,
-		HTTP:        true,
+		Adapters:      hostileAdapters(nasty),
+		UserData:      instance.Opaque(strings.Repeat("{\xff", hugeBytes/2)),
+		VendorData:    instance.Opaque("null"),
+		VendorData2:   instance.Opaque("\xff\xfe not UTF-8"),
+		RandomSeed:    instance.Opaque{},
+		Password:      instance.Opaque(nasty),
+		Architecture:  nasty,
+		DedicatedCPUs: []int{-1, 7, 7},
+		Drive:         instance.DriveNoCloudMultipart,
+		HTTP:          true,
 	}
 }
 
@@ -212,5 +241,16 @@ func hostileAdapters(nasty string) []instance.Adapter {
 		{Name: "long MAC", MAC: make(net.HardwareAddr, 20), IPv4: instance.Addressing{Method: instance.DHCP}},
 		{Name: "negative", MAC: net.HardwareAddr{0x02, 0, 0, 0, 0, 0x06}, MTU: -1, IPv4: instance.Addressing{Method: instance.Method(99)}},
 		{Name: "bare", MAC: net.HardwareAddr{0x02, 0, 0, 0, 0, 0x07}, IPv6: instance.Addressing{Method: instance.Static}},
+		{Kind: instance.Bond, Name: "of nothing", Over: []string{"nobody", "long MAC"}, BondMode: "active-backup"},
+		{Kind: instance.Bond, Name: "of no mode", Over: []string{"bare"}, BondMode: "4"},
+		{Kind: instance.Bond, Name: "twice\n", Over: []string{"bare", "bare"}, BondMode: "802.3ad"},
+		{Kind: instance.Bond, Name: "bonded before", Over: []string{"bare"}, BondMode: "802.3ad"},
+		{Kind: instance.VLAN, Name: "on nothing", VLAN: 5},
+		{Kind: instance.VLAN, Name: "on itself", Over: []string{"on itself"}, VLAN: 5},
+		{Kind: instance.VLAN, Name: "too high", Over: []string{"negative"}, VLAN: 4095},
+		{Kind: instance.VLAN, Name: nasty + "v", Over: []string{"twice\n"}, VLAN: 4094, MTU: 1},
+		{Kind: instance.VLAN, Name: "the same", Over: []string{"twice\n"}, VLAN: 4094},
+		{Kind: instance.VLAN, Name: "on a VLAN", Over: []string{nasty + "v"}, VLAN: 6},
+		{Kind: instance.AdapterKind(9), Name: "what", MAC: net.HardwareAddr{0x02, 0, 0, 0, 0, 0x08}},
 	}
 }

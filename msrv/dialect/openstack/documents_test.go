@@ -66,25 +66,33 @@ func TestVersions(t *testing.T) {
 
 func sortedWords(text string) []string { return slices.Sorted(slices.Values(strings.Fields(text))) }
 
-// TestOnlyTaggedCardsBeforeRocky holds that older versions tell a card for its tags only, as in Nova.
-func TestOnlyTaggedCardsBeforeRocky(t *testing.T) {
+func TestDedicatedCPUs(t *testing.T) {
 	t.Parallel()
-	for version, want := range map[string]int{"2016-06-30": 1, "2018-08-27": 3} {
-		var md struct {
-			Devices []struct{ Type string }
-		}
-		if err := json.Unmarshal(lookup(t, dialecttest.Rich(), "openstack/"+version+"/meta_data.json").Body(), &md); err != nil {
-			t.Fatal(err)
-		}
-		cards := 0
-		for _, d := range md.Devices {
-			if d.Type == "nic" {
-				cards++
+	for _, tt := range []struct {
+		name     string
+		in, want []int
+	}{
+		{"none", nil, []int{}},
+		{"some", []int{0, 1}, []int{0, 1}},
+		{"disorder", []int{7, -1, 0, 7, 3}, []int{0, 3, 7}},
+		{"nothing but nonsense", []int{-2}, []int{}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			in := &instance.Instance{DedicatedCPUs: slices.Clone(tt.in)}
+			var md struct {
+				DedicatedCPUs []int `json:"dedicated_cpus"`
 			}
-		}
-		if cards != want {
-			t.Errorf("%s tells of %d cards, want %d", version, cards, want)
-		}
+			if err := json.Unmarshal(lookup(t, in, "openstack/latest/meta_data.json").Body(), &md); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, md.DedicatedCPUs); diff != "" {
+				t.Errorf("dedicated_cpus (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(tt.in, in.DedicatedCPUs); diff != "" {
+				t.Errorf("the instance has been altered (-was +is):\n%s", diff)
+			}
+		})
 	}
 }
 

@@ -21,6 +21,7 @@ func (r *renderer) metaData(v string) (*document.Node, error) {
 		UUID:             r.in.ID(),
 		Meta:             r.in.Tags,
 		Files:            r.files,
+		AdminPass:        r.adminPass,
 		Hostname:         r.in.FQDN(),
 		Name:             r.in.Name,
 		LaunchIndex:      r.in.LaunchIndex,
@@ -37,7 +38,7 @@ func (r *renderer) metaData(v string) (*document.Node, error) {
 		md.Devices = devices(r.nics, r.in.BlockDevices, v)
 	}
 	if v >= victoria {
-		md.DedicatedCPUs = []int{}
+		md.DedicatedCPUs = dedicatedCPUs(r.in.DedicatedCPUs)
 	}
 	doc, err := document.JSON(md)
 	if err != nil {
@@ -59,38 +60,16 @@ func sshKeys(in []instance.Key) (map[string]string, []key) {
 	return byName, list
 }
 
-// devices are the cards and disks of an instance. Before Rocky a card without tags is not told, as in
-// Nova.
-func devices(nics []instance.Adapter, disks []instance.BlockDevice, v string) []device {
-	out := []device{}
-	for _, a := range nics {
-		d := device{Type: "nic", MAC: a.MAC.String(), Bus: "none", Address: "none", Tags: a.Tags}
-		if v >= rocky {
-			d.VFTrusted = new(bool)
-		}
-		if len(d.Tags) > 0 || d.VFTrusted != nil {
-			out = append(out, d)
+// dedicatedCPUs are the numbers of processors in order, each once.
+func dedicatedCPUs(in []int) []int {
+	out := []int{}
+	for _, n := range in {
+		if n >= 0 {
+			out = append(out, n)
 		}
 	}
-	for _, b := range disks {
-		out = append(out, device{
-			Type: "disk", Bus: bus(b.Bus), Address: "none", Serial: b.Serial, Path: b.Device, Tags: b.Tags,
-		})
-	}
-	return out
-}
-
-// bus is Nova's word for the bus of a disk.
-func bus(name string) string {
-	switch name {
-	case "virtio", "nvme", "pci":
-		return "pci"
-	case "sata", "ide":
-		return "ide"
-	case "scsi", "usb", "xen":
-		return name
-	}
-	return "none"
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // files are the entries of meta_data.json, sorted by path, and the directory of their contents; nil

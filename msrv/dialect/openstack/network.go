@@ -20,19 +20,11 @@ func networkData(nics []instance.Adapter) (*document.Node, error) {
 	if len(nics) == 0 {
 		return nil, nil
 	}
-	out := networkDocument{Networks: []network{}, Services: []service{}}
+	out := networkDocument{Links: links(nics), Networks: []network{}, Services: []service{}}
 	for i, a := range nics {
-		l := link{
-			ID:    fmt.Sprintf("interface%d", i),
-			VIFID: a.Name,
-			Type:  "phy",
-			MTU:   a.MTU,
-			MAC:   a.MAC.String(),
-		}
-		out.Links = append(out.Links, l)
 		for _, n := range networks(a) {
 			n.ID = fmt.Sprintf("network%d", len(out.Networks)) // counted over all links
-			n.Link = l.ID
+			n.Link = out.Links[i].ID
 			n.NetworkID = a.Network
 			out.Networks = append(out.Networks, n)
 		}
@@ -49,7 +41,39 @@ func networkData(nics []instance.Adapter) (*document.Node, error) {
 	return document.File(doc), nil
 }
 
-// networks are how a card is addressed: IPv4, then IPv6, as far as they are in use.
+// bondMIIMon is how often, in milliseconds, a bond looks whether its cards have a link: the value that the
+// kernel's documentation starts from. Without one the kernel never looks, and a bond keeps to a dead card.
+const bondMIIMon = 100
+
+// links are the adapters, each under an id of its own: interface0, interface1 and so on for cards; bond0
+// and so on for bonds, which is what cloud-init calls them in the guest; and for a VLAN the id of what it
+// is on, a dot and its number. None gets a name in the guest (cloud-init has a field for that, Nova has
+// none): cards keep the kernel's, and an adapter's name, told in vif_id, is free text.
+func links(nics []instance.Adapter) []link {
+	out := make([]link, len(nics))
+	count := make(map[instance.AdapterKind]int)
+	for i, a := range nics {
+		l := link{VIFID: a.Name, MTU: a.MTU}
+		switch a.Kind {
+		case instance.Card:
+			l.ID, l.Type, l.MAC = fmt.Sprintf("interface%d", count[a.Kind]), "phy", a.MAC.String()
+		case instance.Bond:
+			l.ID, l.Type, l.MAC = fmt.Sprintf("bond%d", count[a.Kind]), "bond", a.MAC.String()
+			l.BondMode, l.BondMIIMon = a.BondMode, bondMIIMon
+			for _, name := range a.Over {
+				l.BondLinks = append(l.BondLinks, out[named(nics, name)].ID)
+			}
+		case instance.VLAN:
+			l.VLANLink = out[named(nics, a.Over[0])].ID
+			l.ID, l.Type, l.VLANMAC, l.VLANID = fmt.Sprintf("%s.%d", l.VLANLink, a.VLAN), "vlan", a.MAC.String(), a.VLAN
+		}
+		count[a.Kind]++
+		out[i] = l
+	}
+	return out
+}
+
+// networks are how a link is addressed: IPv4, then IPv6, as far as they are in use.
 func networks(a instance.Adapter) []network {
 	var out []network
 	search := a.Search
@@ -58,7 +82,7 @@ func networks(a instance.Adapter) []network {
 		out = append(out, network{Type: "ipv4_dhcp"})
 	case instance.Static:
 		out = append(out, static("ipv4", a.IPv4, a.Nameservers, search))
-		search = nil // once per card is enough
+		search = nil // once per link is enough
 	}
 	switch a.IPv6.Method {
 	case instance.DHCP:

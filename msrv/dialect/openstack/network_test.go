@@ -4,10 +4,12 @@ package openstack_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/netip"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -64,6 +66,7 @@ func TestNetworkDataSchema(t *testing.T) {
 	for _, c := range dialecttest.Cases() {
 		if d := lookup(t, c.Make(), networkPath); d != nil {
 			validate(t, s, d.Body())
+			checkReferences(t, d.Body())
 		} else if c.Name != "empty" {
 			t.Errorf("%s has no network_data.json", c.Name)
 		}
@@ -135,5 +138,95 @@ func TestNetworkDataLinks(t *testing.T) {
 	want.WriteString(`],"networks":[],"services":[]}`)
 	if diff := cmp.Diff(want.String(), string(lookup(t, &in, networkPath).Body())); diff != "" {
 		t.Errorf("network_data.json (-want +got):\n%s", diff)
+	}
+}
+
+// networkDocument is what a guest reads of network_data.json to put links together.
+type networkDocument struct {
+	Links []struct {
+		ID        string
+		BondLinks []string `json:"bond_links"`
+		VLANLink  string   `json:"vlan_link"`
+	}
+	Networks []struct{ ID, Link string }
+}
+
+// checkReferences holds that no two ids are the same and that whatever is referred to stands before, as
+// a link.
+func checkReferences(t *testing.T, doc []byte) {
+	t.Helper()
+	var n networkDocument
+	if err := json.Unmarshal(doc, &n); err != nil {
+		t.Fatal(err)
+	}
+	links, networks := make(map[string]bool), make(map[string]bool)
+	refer := func(from, to string) {
+		if !links[to] {
+			t.Errorf("%s refers to %q, which is no link before it", from, to)
+		}
+	}
+	for _, l := range n.Links {
+		for _, id := range l.BondLinks {
+			refer(l.ID, id)
+		}
+		if l.VLANLink != "" {
+			refer(l.ID, l.VLANLink)
+		}
+		if links[l.ID] {
+			t.Errorf("two links %s", l.ID)
+		}
+		links[l.ID] = true
+	}
+	for _, n := range n.Networks {
+		refer(n.ID, n.Link)
+		if networks[n.ID] {
+			t.Errorf("two networks %s", n.ID)
+		}
+		networks[n.ID] = true
+	}
+}
+
+// TestBondsAndVLANs holds how links are put together.
+func TestBondsAndVLANs(t *testing.T) {
+	t.Parallel()
+	const (
+		cards  = `{"id":"interface0","vif_id":"a","type":"phy","ethernet_mac_address":"02:00:00:00:00:01"},{"id":"interface1","vif_id":"b","type":"phy","ethernet_mac_address":"02:00:00:00:00:02"}`
+		onCard = `{"id":"interface1.7","vif_id":"vlan","type":"vlan","vlan_mac_address":"02:00:00:00:00:02","vlan_id":7,"vlan_link":"interface1"}`
+		bonded = `{"id":"bond0","vif_id":"x","type":"bond","ethernet_mac_address":"02:00:00:00:00:02","bond_mode":"active-backup","bond_miimon":100,"bond_links":["interface1","interface0"]}`
+		single = `{"id":"bond0","vif_id":"x","type":"bond","ethernet_mac_address":"02:00:00:00:00:01","bond_mode":"active-backup","bond_miimon":100,"bond_links":["interface0"]}`
+		other  = `{"id":"bond1","vif_id":"y","type":"bond","ethernet_mac_address":"02:00:00:00:00:02","bond_mode":"active-backup","bond_miimon":100,"bond_links":["interface1"]}`
+		onBond = `{"id":"bond1.7","vif_id":"vlan","type":"vlan","vlan_mac_address":"02:00:00:00:00:02","vlan_id":7,"vlan_link":"bond1"}`
+	)
+	a, b := card("a", 1), card("b", 2)
+	for _, tt := range []struct {
+		name string
+		made []instance.Adapter // of a and b
+		want string
+	}{
+		{"a VLAN", []instance.Adapter{vlan(7, "b")}, cards + "," + onCard},
+		{"a bond, in the order of its cards", []instance.Adapter{bond("x", "b", "a")}, cards + "," + bonded},
+		{"a VLAN on the second bond", []instance.Adapter{bond("x", "a"), bond("y", "b"), vlan(7, "y")}, strings.Join([]string{cards, single, other, onBond}, ",")},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			in := &instance.Instance{Adapters: append([]instance.Adapter{a, b}, tt.made...)}
+			doc := lookup(t, in, networkPath).Body()
+			validate(t, schema(t), doc)
+			checkReferences(t, doc)
+			if diff := cmp.Diff(`{"links":[`+tt.want+`],"networks":[],"services":[]}`, string(doc)); diff != "" {
+				t.Errorf("network_data.json (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestBondModes holds that all modes that a bond may have are in the schema.
+func TestBondModes(t *testing.T) {
+	t.Parallel()
+	s := schema(t)
+	for _, mode := range dialect.BondModes() {
+		made := bond("x", "a")
+		made.BondMode = mode
+		validate(t, s, lookup(t, &instance.Instance{Adapters: []instance.Adapter{card("a", 1), made}}, networkPath).Body())
 	}
 }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package openstack words an instance as OpenStack's Nova does: the tree below /openstack, in every
-// version that the Nova metadata API knows.
+// version that the Nova metadata API knows, over HTTP and on a config drive.
 //
 // An instance.Instance comes in, a document tree goes out; the commands put the dialect into their list
-// and the carriers deliver its tree. README.md says what a guest sees.
+// and the carriers deliver its trees. One file is also written to: a guest may post a password, once,
+// which goes to its reports. README.md says what a guest sees.
 package openstack
 
 import (
@@ -24,7 +25,7 @@ const (
 	liberty   = "2015-10-15" // network_data.json, project_id
 	newtonOne = "2016-06-30" // devices
 	newtonTwo = "2016-10-06" // vendor_data2.json
-	ocata     = "2017-02-22" // devices[].vlan, which nothing here fills
+	ocata     = "2017-02-22" // devices[].vlan
 	rocky     = "2018-08-27" // devices[].vf_trusted
 	victoria  = "2020-10-14" // dedicated_cpus
 	epoxy     = "2025-04-04" // devices of type share, which nothing here fills
@@ -33,35 +34,67 @@ const (
 	latest = "latest"
 )
 
+// root is the directory that everything is in.
+const root = "openstack"
+
 // versions are all versions, oldest first, as Nova lists them. They compare as text.
 func versions() []string {
 	return []string{folsom, grizzly, havana, liberty, newtonOne, newtonTwo, ocata, rocky, victoria, epoxy}
 }
 
-// Dialect is OpenStack's dialect, over HTTP.
+// Dialect is OpenStack's dialect, over HTTP and on a config drive.
 func Dialect() dialect.Dialect {
-	return dialect.Dialect{Name: "openstack", HTTP: []dialect.Service{{Site: dialect.Metadata, Render: http}}}
+	return dialect.Dialect{
+		Name:     "openstack",
+		HTTP:     []dialect.Service{{Site: dialect.Metadata, Render: overHTTP, Guard: guardPassword}},
+		Drive:    &dialect.Drive{Label: dialect.ConfigDriveLabel, Kinds: []instance.DriveKind{instance.DriveConfig}, Render: onDrive},
+		Firmware: firmware,
+	}
 }
 
-// http renders what is below "/". An error names the instance and what of it cannot be worded.
-func http(in *instance.Instance) (*document.Node, error) {
-	tree, err := render(in, true)
+// firmware says what Nova's own does, and EVE's for its OpenStack apps. The name of the product is enough
+// for cloud-init, on every architecture. It would take the same words as the chassis' asset tag, too; that
+// is left for others to fill.
+func firmware(*instance.Instance) dialect.Firmware {
+	return dialect.Firmware{Product: "OpenStack Compute"}
+}
+
+// overHTTP renders what is below "/". An error names the instance and what of it cannot be worded.
+func overHTTP(in *instance.Instance) (*document.Node, error) {
+	tree, err := render(in, extra{password: document.File(document.Text(""))})
 	if err != nil {
 		return nil, fmt.Errorf("render openstack for instance %q: %w", in.UUID, err)
 	}
-	return document.Directory(nil, document.Entry{Name: "openstack", Node: tree}), nil
+	return tree, nil
 }
 
-// render makes the directory "openstack": the versions and the content of files. The password is
-// something that only a guest that asks over the network has.
-func render(in *instance.Instance, withPassword bool) (*document.Node, error) {
+// onDrive renders the dialect's part of a config drive: the same tree without the file for a password,
+// which a guest could not write there, but with the one that its administrator shall have. An instance
+// whose user data is at fault gets none: a guest takes a drive without user data for its whole first boot.
+func onDrive(in *instance.Instance) (*document.Node, error) {
+	if in.UserDataFault != "" {
+		return nil, fmt.Errorf("render openstack drive for instance %q: user data: %s", in.UUID, in.UserDataFault)
+	}
+	tree, err := render(in, extra{adminPass: adminPass(in.Password)})
+	if err != nil {
+		return nil, fmt.Errorf("render openstack drive for instance %q: %w", in.UUID, err)
+	}
+	return tree, nil
+}
+
+// extra is what one carrier has and the other has not.
+type extra struct {
+	password  *document.Node // over HTTP: for the listings; guardPassword answers for it
+	adminPass string         // on a drive
+}
+
+// render makes the directory "openstack", below the root: the versions and the content of files.
+func render(in *instance.Instance, x extra) (*document.Node, error) {
 	r, err := newRenderer(in)
 	if err != nil {
 		return nil, err
 	}
-	if withPassword {
-		r.password = document.File(document.Text(""))
-	}
+	r.extra = x
 	var entries []document.Entry
 	for _, v := range versions() {
 		n, err := r.version(v)
@@ -74,18 +107,19 @@ func render(in *instance.Instance, withPassword bool) (*document.Node, error) {
 	entries = append(entries, document.Entry{Name: latest, Node: newest})
 	listing := listing(entries)
 	entries = append(entries, document.Entry{Name: "content", Node: r.content})
-	return document.Directory(listing, entries...), nil
+	return document.Directory(nil, document.Entry{Name: root, Node: document.Directory(listing, entries...)}), nil
 }
 
 // renderer holds the documents that all versions share; nil for those that the instance has not.
 type renderer struct {
+	extra
+
 	in       *instance.Instance
 	keys     []instance.Key
 	files    []file
 	nics     []instance.Adapter
 	content  *document.Node
 	userData *document.Node
-	password *document.Node
 	vendor   *document.Node
 	vendor2  *document.Node
 	network  *document.Node
@@ -126,7 +160,7 @@ func (r *renderer) version(v string) (*document.Node, error) {
 	entries := []document.Entry{
 		{Name: "meta_data.json", Node: meta},
 		{Name: "user_data", Node: r.userData},
-		{Name: "password", Node: since(grizzly, r.password)},
+		{Name: passwordName, Node: since(grizzly, r.password)},
 		{Name: "vendor_data.json", Node: since(havana, r.vendor)},
 		{Name: "network_data.json", Node: since(liberty, r.network)},
 		{Name: "vendor_data2.json", Node: since(newtonTwo, r.vendor2)},

@@ -10,6 +10,7 @@ type metaData struct {
 	UUID             string            `json:"uuid"`
 	Meta             map[string]string `json:"meta,omitempty"`
 	Files            []file            `json:"files,omitempty"`
+	AdminPass        string            `json:"admin_pass,omitempty"`
 	PublicKeys       map[string]string `json:"public_keys,omitempty"`
 	Keys             []key             `json:"keys,omitempty"`
 	Hostname         string            `json:"hostname"`
@@ -39,6 +40,7 @@ type key struct {
 type device struct {
 	Type      string   `json:"type"`
 	MAC       string   `json:"mac,omitempty"`
+	VLAN      int      `json:"vlan,omitempty"`
 	VFTrusted *bool    `json:"vf_trusted,omitempty"`
 	Serial    string   `json:"serial,omitempty"`
 	Path      string   `json:"path,omitempty"`
@@ -54,13 +56,24 @@ type networkDocument struct {
 	Services []service `json:"services"`
 }
 
-// link is a network card.
+// link is a network card, a bond of cards, or a VLAN on one of them.
 type link struct {
 	ID    string `json:"id"`
 	VIFID string `json:"vif_id,omitempty"`
 	Type  string `json:"type"`
 	MTU   int    `json:"mtu,omitempty"`
-	MAC   string `json:"ethernet_mac_address"`
+	MAC   string `json:"ethernet_mac_address,omitempty"`
+
+	// Of a bond. The interval is not in Nova's schema, which allows it, but in what cloud-init reads:
+	// every field that begins with "bond".
+	BondMode   string   `json:"bond_mode,omitempty"`
+	BondMIIMon int      `json:"bond_miimon,omitempty"` // milliseconds
+	BondLinks  []string `json:"bond_links,omitempty"`
+
+	// Of a VLAN.
+	VLANMAC  string `json:"vlan_mac_address,omitempty"`
+	VLANID   int    `json:"vlan_id,omitempty"`
+	VLANLink string `json:"vlan_link,omitempty"`
 }
 
 // network is how a link is addressed in one family.
