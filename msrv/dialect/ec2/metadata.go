@@ -5,12 +5,12 @@ package ec2
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/lf-edge/eve-metadata/msrv/dialect"
-	"github.com/lf-edge/eve-metadata/msrv/document"
 	"github.com/lf-edge/eve-metadata/msrv/instance"
 )
 
@@ -18,140 +18,98 @@ import (
 // every boot.
 const maxKeys = 1000
 
-// leaf is a child of meta-data and the first version that has it.
-type leaf struct {
-	since string
-	document.Entry
-}
+// partition is the group of regions that a guest is in: none of AWS's, whose tools may take it for what
+// endpoints are made of.
+const partition = "eve"
 
-// leaves are the children of meta-data in the order of their names, as Nova dates them. What an instance
-// has not is nil.
-func leaves(in *instance.Instance) ([]leaf, error) {
+// metadata is the directory meta-data, its entries in the order of their names and dated as Nova and EC2
+// do. What is not known of an instance is not there. An error is about keys beyond maxKeys.
+func metadata(in *instance.Instance) (entry, error) {
 	keys := dialect.Keys(in)
 	if len(keys) > maxKeys {
-		return nil, fmt.Errorf("%d SSH keys are more than the limit of %d", len(keys), maxKeys)
+		return entry{}, fmt.Errorf("%d SSH keys are more than the limit of %d", len(keys), maxKeys)
 	}
-	hostname := value(in.FQDN())
-	at := func(since, name string, n *document.Node) leaf {
-		return leaf{since: since, Entry: document.Entry{Name: name, Node: n}}
-	}
-	return []leaf{
-		at("1.0", "ami-id", imageID(in)),
-		at("1.0", "ami-launch-index", value(strconv.Itoa(in.LaunchIndex))),
-		at("1.0", "ami-manifest-path", value("(unknown)")),
-		at("2007-12-15", "block-device-mapping", blockDevices(in.BlockDevices)),
-		at("1.0", "hostname", hostname),
-		at("2008-09-01", "instance-action", value("none")),
-		at("1.0", "instance-id", value(instanceID(in))),
-		at("2007-08-29", "instance-type", optional(in.InstanceType)),
-		at("2007-01-19", "local-hostname", hostname),
-		at("1.0", "local-ipv4", localIPv4(in)),
-		at("2008-02-01", "placement", placement(in)),
-		at("2007-01-19", "public-hostname", hostname),
-		at("2007-01-19", "public-ipv4", value("")),
-		at("1.0", "public-keys", publicKeys(keys)),
-		at("1.0", "reservation-id", value(reservationID(in))),
-		at("1.0", "security-groups", securityGroups(in.SecurityGroups)),
-	}, nil
-}
-
-// known are the leaves that a version has and that are there.
-func known(leaves []leaf, v string) []document.Entry {
-	var entries []document.Entry
-	for _, l := range leaves {
-		if l.since <= v && l.Node != nil {
-			entries = append(entries, l.Entry)
-		}
-	}
-	return entries
-}
-
-// value is a document of one line, without a line break at its end: clients take it as it is.
-func value(text string) *document.Node {
-	return document.File(document.Text(dialect.OneLine(text)))
-}
-
-// optional is a value, or nothing for an empty one.
-func optional(text string) *document.Node {
-	if dialect.OneLine(text) == "" {
-		return nil
-	}
-	return value(text)
-}
-
-// localIPv4 is the first IPv4 address of the instance's adapters, in their order.
-func localIPv4(in *instance.Instance) *document.Node {
-	for _, a := range in.Adapters {
-		if addr := a.IPv4.Address.Addr(); addr.Is4() {
-			return value(addr.String())
-		}
-	}
-	return nil
-}
-
-func placement(in *instance.Instance) *document.Node {
-	zone := optional(in.AvailabilityZone)
-	if zone == nil {
-		return nil
-	}
-	return directory(document.Entry{Name: "availability-zone", Node: zone})
+	cards := cards(in)
+	return directory("", "meta-data",
+		text("1.0", "ami-id", imageID(in)),
+		number("1.0", "ami-launch-index", in.LaunchIndex),
+		text("1.0", "ami-manifest-path", "(unknown)"),
+		blockDevices(in.BlockDevices),
+		text("1.0", "hostname", in.FQDN()),
+		text("2008-09-01", "instance-action", "none"),
+		text("1.0", "instance-id", instanceID(in)),
+		text("2007-08-29", "instance-type", in.InstanceType),
+		text("2021-01-03", "ipv6", dialect.FirstIPv6(in)),
+		text("2007-01-19", "local-hostname", in.FQDN()),
+		text("1.0", "local-ipv4", dialect.FirstIPv4(in)),
+		mac(cards),
+		network(in, cards),
+		directory("2008-02-01", "placement",
+			text("", "availability-zone", in.AvailabilityZone),
+			text("2020-08-24", "region", in.Region),
+		),
+		text("2007-01-19", "public-hostname", in.FQDN()),
+		line("2007-01-19", "public-ipv4", ""),
+		publicKeys(keys),
+		text("1.0", "reservation-id", reservationID(in)),
+		list("1.0", "security-groups", in.SecurityGroups...),
+		directory("2014-02-25", "services",
+			text("", "domain", in.Domain),
+			text("2015-10-20", "partition", partition),
+		),
+		directory("2021-03-23", "tags", tags(in.Tags)),
+	), nil
 }
 
 // publicKeys has a directory per key, named by its number; the listing gives the names beside.
-func publicKeys(keys []instance.Key) *document.Node {
-	if len(keys) == 0 {
-		return nil
-	}
-	var lines []string
-	var entries []document.Entry
+func publicKeys(keys []instance.Key) entry {
+	var numbers []entry
 	for i, k := range keys {
-		number := strconv.Itoa(i)
-		lines = append(lines, number+"="+k.Name)
-		entries = append(entries, document.Entry{
-			Name: number,
-			Node: directory(document.Entry{Name: "openssh-key", Node: value(k.Data)}),
-		})
+		e := directory("", strconv.Itoa(i), text("", "openssh-key", k.Data))
+		e.line = e.name + "=" + k.Name
+		numbers = append(numbers, e)
 	}
-	return document.Directory(document.Text(strings.Join(lines, "\n")), entries...)
-}
-
-func securityGroups(groups []string) *document.Node {
-	var lines []string
-	for _, g := range groups {
-		if g = dialect.OneLine(g); g != "" {
-			lines = append(lines, g)
-		}
-	}
-	if lines == nil {
-		return nil
-	}
-	return document.File(document.Text(strings.Join(lines, "\n")))
+	return directory("1.0", "public-keys", numbers...)
 }
 
 // blockDevices maps EC2's names of disks to the guest's. Names that a listing cannot carry are left out,
 // and so is a second disk of one name: one line that cannot be fetched costs a guest the whole tree.
-func blockDevices(disks []instance.BlockDevice) *document.Node {
-	var entries []document.Entry
+func blockDevices(disks []instance.BlockDevice) entry {
+	var roles []entry
 	seen := make(map[string]bool)
 	for _, b := range disks {
-		if !isListable(b.Name) || b.Device == "" || seen[b.Name] {
+		if !isListable(b.Name) || seen[b.Name] {
 			continue
 		}
-		seen[b.Name] = true
 		device := b.Device
 		if b.Name == "ami" {
 			device = strings.TrimPrefix(device, "/dev/") // as EC2 and Nova spell this one
 		}
-		entries = append(entries, document.Entry{Name: b.Name, Node: value(device)})
+		if e := text("", b.Name, device); e.file != nil {
+			seen[b.Name] = true
+			roles = append(roles, e)
+		}
 	}
-	if entries == nil {
-		return nil
-	}
-	slices.SortFunc(entries, func(a, b document.Entry) int { return cmp.Compare(a.Name, b.Name) })
-	return directory(entries...)
+	return directory("2007-12-15", "block-device-mapping", sorted(roles)...)
 }
 
-// isListable tells whether a name can be a line of a listing and an element of a path.
-func isListable(name string) bool {
-	return document.ValidName(name) && dialect.OneLine(name) == name && !strings.Contains(name, "=")
+// tagAlphabet is what EC2 has in the names of tags that it gives to guests, but for '='.
+const tagAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-.,_:@"
+
+// tags has a file per tag. Names that EC2 would not give to guests are left out. What a tag says is the
+// owner's: where that is JSON, cloud-init may well read it so.
+func tags(in map[string]string) entry {
+	var names []entry
+	for _, name := range slices.Sorted(maps.Keys(in)) {
+		if isListable(name) && name != "_index" && strings.Trim(name, tagAlphabet) == "" {
+			names = append(names, line("", name, dialect.OneLine(in[name])))
+		}
+	}
+	return directory("", "instance", names...)
+}
+
+// sorted are entries in the order of their names.
+func sorted(entries []entry) []entry {
+	slices.SortFunc(entries, func(a, b entry) int { return cmp.Compare(a.name, b.name) })
+	return entries
 }
