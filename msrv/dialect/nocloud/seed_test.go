@@ -120,10 +120,14 @@ func TestHTTPAnswersAll(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]string{
-		"nocloud/meta-data":      `{"instance-id":"0a/1","local-hostname":"host","launch-index":0}`,
-		"nocloud/user-data":      "",
-		"nocloud/vendor-data":    "",
-		"nocloud/network-config": "",
+		"nocloud":    "meta-data\nuser-data\nvendor-data\nnetwork-config\nv1/",
+		"nocloud/v1": "meta-data\nuser-data\nvendor-data\nnetwork-config",
+	}
+	for _, seed := range []string{"nocloud/", "nocloud", "nocloud/v1/"} { // as cloud-init appends to the URL
+		want[seed+"meta-data"] = `{"instance-id":"0a/1","local-hostname":"host","launch-index":0}`
+		want[seed+"user-data"] = ""
+		want[seed+"vendor-data"] = ""
+		want[seed+"network-config"] = ""
 	}
 	if diff := cmp.Diff(want, contents(t, root)); diff != "" {
 		t.Errorf("seed (-want +got):\n%s", diff)
