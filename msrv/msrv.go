@@ -7,8 +7,11 @@ package msrv
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
+	"runtime"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sync/errgroup"
 
@@ -17,6 +20,8 @@ import (
 	"github.com/lf-edge/eve-metadata/msrv/httpd"
 	"github.com/lf-edge/eve-metadata/msrv/instance"
 	"github.com/lf-edge/eve-metadata/msrv/intake"
+	"github.com/lf-edge/eve-metadata/msrv/launch"
+	"github.com/lf-edge/eve-metadata/msrv/report"
 	"github.com/lf-edge/eve-metadata/msrv/store"
 	"github.com/lf-edge/eve-metadata/pkg/endpoint"
 	"github.com/lf-edge/eve-metadata/pkg/pubsub"
@@ -32,7 +37,9 @@ type Config struct {
 	// Feed and Nim are the agents that publish the configs and the state of the networks.
 	Feed, Nim string
 	Dialects  []dialect.Dialect
-	Log       logrus.FieldLogger
+	// Metrics is where counters are registered; nil for nowhere.
+	Metrics prometheus.Registerer
+	Log     logrus.FieldLogger
 }
 
 // Drives is the folder of the images under a root: one "<app UUID>.iso" per instance that wants one.
@@ -46,6 +53,9 @@ type Service struct {
 	intake *intake.Intake
 	httpd  *httpd.Server
 	data   task.Ready // all that was known at the start is in the store and on the drives
+	// Both are there while it runs.
+	book   *report.Book
+	launch *launch.Publisher
 }
 
 // New makes a Service. It reads the device's secret, or makes one, and starts nothing.
@@ -56,9 +66,18 @@ func New(cfg Config) (*Service, error) {
 	}
 	s := &Service{cfg: cfg, store: store.New(), drives: drive.NewKeeper(Drives(cfg.Root), cfg.Log)}
 	s.intake = intake.New(intake.Config{
-		Driver: cfg.Driver, Feed: cfg.Feed, Nim: cfg.Nim, Secret: secret, Sink: (*sink)(s), Log: cfg.Log,
+		Driver: cfg.Driver, Feed: cfg.Feed, Nim: cfg.Nim, Secret: secret, Architecture: runtime.GOARCH,
+		Sink: (*sink)(s), Log: cfg.Log,
 	})
-	s.httpd = &httpd.Server{Board: cfg.Board, Store: s.store, Data: s.data.Done(), Log: cfg.Log}
+	s.httpd = &httpd.Server{
+		Board: cfg.Board, Store: s.store, Data: s.data.Done(), Dialects: cfg.Dialects,
+		Reports: func(i *instance.Instance) dialect.Reports { return s.book.Of(i) }, Log: cfg.Log,
+	}
+	if cfg.Metrics != nil {
+		if s.httpd.Metrics, err = httpd.NewMetrics(cfg.Metrics); err != nil {
+			return nil, fmt.Errorf("register metrics: %w", err)
+		}
+	}
 	return s, nil
 }
 
@@ -68,8 +87,20 @@ func (*Service) String() string { return "msrv" }
 // Ready is closed when drives are written and the first endpoints are served.
 func (s *Service) Ready() <-chan struct{} { return s.httpd.Ready() }
 
-// Run serves until ctx ends, and returns nil then.
-func (s *Service) Run(ctx context.Context) error {
+// Run serves until ctx ends, and returns nil then. It is called once. An error says that a topic cannot be
+// followed or published: pubsub.ErrInUse when another service runs.
+func (s *Service) Run(ctx context.Context) (err error) {
+	if s.book, err = report.Open(s.cfg.Driver); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.book.Close()) }()
+	if s.launch, err = launch.NewPublisher(s.cfg.Driver, s.cfg.Dialects); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.launch.Close()) }()
+	for _, err := range s.book.Skipped() {
+		s.cfg.Log.WithError(err).Warn("what a guest reported to an earlier run cannot be read")
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.intake.Run(ctx) })
 	group.Go(func() error { return s.httpd.Run(ctx) })
@@ -86,28 +117,33 @@ func (s *sink) Put(inst *instance.Instance) {
 	if inst.UserDataFault != "" {
 		log.WithField("reason", inst.UserDataFault).Error("user data cannot be served")
 	}
-	tree, err := RenderHTTP(s.cfg.Dialects, inst)
+	trees, err := RenderHTTP(s.cfg.Dialects, inst)
 	if err != nil {
 		log.WithError(err).Error("metadata not rendered in full")
 	}
-	for _, k := range s.store.Put(&store.Entry{Instance: inst, HTTP: tree, Keys: intake.Keys(inst)}) {
+	for _, k := range s.store.Put(&store.Entry{Instance: inst, HTTP: trees, Keys: intake.Keys(inst)}) {
 		log.WithFields(logrus.Fields{"network": k.Network, "address": k.Address}).
 			Error("address claimed by two instances, served to neither")
 	}
-	if err := s.drive(inst); err != nil {
+	image, err := s.drive(inst)
+	if err != nil {
 		log.WithError(err).Error("drive not written")
+	}
+	if err := s.launch.Put(inst, image); err != nil {
+		log.WithError(err).Error("what to start it with not published")
 	}
 	log.Info("instance known")
 }
 
 // drive writes the drive that an instance wants, or takes away the one that it does not want or that
-// cannot be made: it would tell what is no longer so.
-func (s *sink) drive(inst *instance.Instance) error {
+// cannot be made: it would tell what is no longer so. It returns where the image is, or will be once there
+// is room for it; "" for none.
+func (s *sink) drive(inst *instance.Instance) (path string, err error) {
 	image, err := s.image(inst)
 	if image == nil {
-		return errors.Join(err, s.drives.Remove(inst.UUID))
+		return "", errors.Join(err, s.drives.Remove(inst.UUID))
 	}
-	return s.drives.Put(inst.UUID, image)
+	return drive.Path(Drives(s.cfg.Root), inst.UUID), s.drives.Put(inst.UUID, image)
 }
 
 // image makes the image of an instance's drive; nil when it has none.
@@ -119,18 +155,25 @@ func (s *sink) image(inst *instance.Instance) ([]byte, error) {
 	return drive.Build(label, tree)
 }
 
-// Remove forgets an instance.
+// Remove forgets an instance, but not what it reported: it may only be switched off.
 func (s *sink) Remove(uuid string) {
 	s.store.Remove(uuid)
-	if err := s.drives.Remove(uuid); err != nil {
-		s.cfg.Log.WithError(err).WithField("instance", uuid).Error("drive not removed")
+	if err := errors.Join(s.drives.Remove(uuid), s.launch.Remove(uuid)); err != nil {
+		s.cfg.Log.WithError(err).WithField("instance", uuid).Error("instance not removed in full")
+	}
+}
+
+// Complete forgets what was reported by apps that are gone for good.
+func (s *sink) Complete(exists func(uuid string) bool) {
+	if err := s.book.Prune(exists); err != nil {
+		s.cfg.Log.WithError(err).Error("reports of apps that are gone not removed")
 	}
 }
 
 // Synced lets the guests in.
 func (s *sink) Synced() {
-	if err := s.drives.Prune(); err != nil {
-		s.cfg.Log.WithError(err).Error("old drives not removed")
+	if err := errors.Join(s.drives.Prune(), s.launch.Prune()); err != nil {
+		s.cfg.Log.WithError(err).Error("what an earlier run left behind not removed in full")
 	}
 	s.data.Set()
 }

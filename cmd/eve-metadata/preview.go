@@ -11,6 +11,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -59,7 +60,8 @@ func preview(ctx context.Context, src source, root string) ([]*instance.Instance
 	defer cancel()
 	known := &collector{instances: make(map[string]*instance.Instance), done: cancel}
 	topics := intake.New(intake.Config{
-		Driver: driver, Feed: eve.AgentFeed, Nim: eve.AgentNim, Secret: secret, Sink: known, Log: log,
+		Driver: driver, Feed: eve.AgentFeed, Nim: eve.AgentNim, Secret: secret, Architecture: runtime.GOARCH,
+		Sink: known, Log: log,
 	})
 	if err := task.NewGroup("preview", networks, follower{topics, networks.Ready()}).Run(ctx); err != nil {
 		return nil, err
@@ -110,6 +112,9 @@ func (c *collector) Put(i *instance.Instance) { c.instances[i.UUID] = i }
 
 // Remove forgets an instance.
 func (c *collector) Remove(uuid string) { delete(c.instances, uuid) }
+
+// Complete has nothing to do: the preview keeps nothing about apps that are gone.
+func (c *collector) Complete(func(uuid string) bool) {}
 
 // Synced ends the preview.
 func (c *collector) Synced() {

@@ -3,6 +3,7 @@
 package intake
 
 import (
+	"cmp"
 	"net"
 	"net/netip"
 
@@ -23,8 +24,26 @@ func fromStatus(inst *instance.Instance, f *Facts) {
 			continue // not there: a guest that is told of a card it does not have gives up on its network
 		}
 		network := f.Networks[s.Network]
-		inst.Adapters = append(inst.Adapters, adapter(s, &network, told[s.Name]))
+		a := adapter(s, &network, told[s.Name])
+		a.Tokens, a.HopLimit = tokens(f.NetworkMetadata[s.Network])
+		inst.Adapters = append(inst.Adapters, a)
 	}
+}
+
+// maxHopLimit is the highest hop limit that EC2 knows.
+const maxHopLimit = 64
+
+// tokens is a network's policy. A word that is not known, from a feed that is newer, counts as the strictest
+// one: a guest that is refused is seen and mended, a network that is open by mistake is not.
+func tokens(m eve.NetworkMetadata) (instance.TokenPolicy, int) {
+	policy := instance.TokensRequired
+	switch m.Tokens {
+	case "", eve.TokensOptional:
+		policy = instance.TokensOptional
+	case eve.TokensOff:
+		policy = instance.TokensOff
+	}
+	return policy, min(int(m.HopLimit), maxHopLimit)
 }
 
 // adapter makes one adapter. A guest is told to ask DHCP unless a fixed configuration was asked for.
@@ -35,7 +54,7 @@ func adapter(s *eve.AppNetAdapterStatus, network *eve.NetworkInstanceStatus, tol
 		NetworkName: network.DisplayName,
 		Port:        s.VifUsed,
 		MAC:         s.VifInfo.Mac,
-		MTU:         firstMTU(told.MTU, s.VifInfo.MTU, network.MTU),
+		MTU:         int(cmp.Or(told.MTU, s.VifInfo.MTU, network.MTU)),
 		Nameservers: addrs(told.DNSServers),
 		Search:      told.SearchDomains,
 		Tags:        told.Tags,
@@ -56,6 +75,67 @@ func adapter(s *eve.AppNetAdapterStatus, network *eve.NetworkInstanceStatus, tol
 	}
 	addGateway(&a, network)
 	addRoutes(&a, network, told)
+	return a
+}
+
+// addBonds adds what a guest makes of its cards. A bond is in the network of its first card that is there, with
+// its addressing. The cards keep theirs: it is what the guest goes by until it has made the bond.
+func addBonds(inst *instance.Instance, bonds []eve.BondMetadata) {
+	cards := inst.Adapters
+	for _, m := range bonds {
+		a := first(cards, m.Adapters)
+		a.Kind, a.Name, a.Over, a.BondMode = instance.Bond, m.Name, m.Adapters, m.Mode
+		a.MTU = cmp.Or(int(m.MTU), a.MTU)
+		a.Port, a.Tags = "", nil // are the card's own
+		inst.Adapters = append(inst.Adapters, a)
+	}
+}
+
+// first is the adapter with the first of the names that one has; the zero Adapter when none has any.
+func first(adapters []instance.Adapter, names []string) instance.Adapter {
+	for _, name := range names {
+		for _, a := range adapters {
+			if a.Name == name {
+				return a
+			}
+		}
+	}
+	return instance.Adapter{}
+}
+
+// addVLANs adds the guest's VLANs, which are in no app network: all that is known of them is what is told.
+func addVLANs(inst *instance.Instance, vlans []eve.VLANMetadata) {
+	below := inst.Adapters
+	for _, m := range vlans {
+		on := []string{m.On}
+		a := instance.Adapter{
+			Kind: instance.VLAN, Name: m.Name, Over: on, VLAN: int(m.ID), MAC: m.MAC,
+			MTU:         cmp.Or(int(m.MTU), first(below, on).MTU),
+			IPv4:        vlanAddressing(m.IPv4),
+			IPv6:        vlanAddressing(m.IPv6),
+			Nameservers: addrs(m.DNSServers),
+			Search:      m.SearchDomains,
+		}
+		for _, r := range m.Routes {
+			addRoute(&a, r.Dst, r.Gateway)
+		}
+		inst.Adapters = append(inst.Adapters, a)
+	}
+}
+
+// vlanAddressing is how a VLAN is addressed in one family. An unknown method is none.
+func vlanAddressing(m eve.VLANAddress) instance.Addressing {
+	a := instance.Addressing{Gateway: eve.Addr(m.Gateway)}
+	switch m.Method {
+	case eve.MethodStatic:
+		a.Method, a.Address = instance.Static, eve.Prefix(m.Address)
+	case eve.MethodDHCP:
+		a.Method = instance.DHCP
+	case eve.MethodSLAAC:
+		a.Method = instance.SLAAC
+	default:
+		return instance.Addressing{}
+	}
 	return a
 }
 
@@ -137,13 +217,4 @@ func addrs(ips []net.IP) []netip.Addr {
 		}
 	}
 	return out
-}
-
-func firstMTU(mtus ...uint16) int {
-	for _, m := range mtus {
-		if m != 0 {
-			return int(m)
-		}
-	}
-	return 0
 }

@@ -27,6 +27,10 @@ type Facts struct {
 	Status   eve.AppNetworkStatus // the zero value where there is none yet
 	// Networks are the app networks that Status speaks of, by UUID; one may be missing.
 	Networks map[uuid.UUID]eve.NetworkInstanceStatus
+	// NetworkMetadata is what else is said about these networks, by UUID; most may be missing.
+	NetworkMetadata map[uuid.UUID]eve.NetworkMetadata
+	// Architecture is the processor's in Go's words; "" when not known.
+	Architecture string
 	// Secret is the device's secret, out of which random seeds are made; nil for none.
 	Secret []byte
 }
@@ -35,10 +39,12 @@ type Facts struct {
 // what it was given but content, and never fails: what cannot be read is left out or, for user data,
 // becomes the instance's UserDataFault.
 func Join(f Facts) *instance.Instance {
-	inst := &instance.Instance{}
+	inst := &instance.Instance{Architecture: f.Architecture}
 	fromApp(inst, &f.App)
 	fromMetadata(inst, &f.Metadata)
 	fromStatus(inst, &f)
+	addBonds(inst, f.Metadata.Bonds)
+	addVLANs(inst, f.Metadata.VLANs)
 	if inst.Domain == "" {
 		inst.Domain = firstDomain(&f)
 	}
@@ -48,10 +54,13 @@ func Join(f Facts) *instance.Instance {
 	return inst
 }
 
-// Keys are the addresses by which an instance is known, one for each address that an adapter has.
+// Keys are the addresses by which an instance is known, one for each address that it has in an app network.
 func Keys(inst *instance.Instance) []store.Key {
 	var keys []store.Key
 	for _, a := range inst.Adapters {
+		if a.Kind != instance.Card {
+			continue // a bond has an address of one of its cards; what is in a VLAN is in no app network
+		}
 		for _, p := range []instance.Addressing{a.IPv4, a.IPv6} {
 			if p.Address.IsValid() {
 				keys = append(keys, store.Key{Network: a.Network, Address: p.Address.Addr()})
@@ -97,6 +106,7 @@ func fromApp(inst *instance.Instance, app *eve.AppInstanceConfig) {
 		inst.Hostname = inst.UUID
 	}
 	inst.Drive, inst.HTTP = wants(app.MetaDataType)
+	inst.DedicatedCPUs = dedicatedCPUs(&app.FixedResources)
 	var err error
 	if inst.UserData, err = userData(app); err != nil {
 		inst.UserDataFault = err.Error()
@@ -114,6 +124,21 @@ func wants(t eve.MetaDataType) (instance.DriveKind, bool) {
 		return instance.DriveNone, false
 	}
 	return instance.DriveNone, true
+}
+
+// maxCPUs bounds what a list of processors is made for; no guest has as many.
+const maxCPUs = 1024
+
+// dedicatedCPUs are all of the guest's processors where they are pinned: EVE pins all or none.
+func dedicatedCPUs(vm *eve.VmConfig) []int {
+	if !vm.CPUsPinned || vm.VCpus > maxCPUs {
+		return nil
+	}
+	var cpus []int
+	for i := range vm.VCpus {
+		cpus = append(cpus, i)
+	}
+	return cpus
 }
 
 // userData decodes the user data, which controllers send as base64. nil, without an error, means
@@ -148,6 +173,13 @@ func fromMetadata(inst *instance.Instance, m *eve.InstanceMetadata) {
 	inst.Tags = maps.Clone(m.Tags)
 	inst.SecurityGroups = m.SecurityGroups
 	inst.VendorData, inst.VendorData2 = m.VendorData, m.VendorData2
+	if m.Password != "" {
+		inst.Password = instance.Opaque(m.Password)
+	}
+	if m.Drive == eve.DriveConfig && inst.Drive == instance.DriveNoCloud {
+		inst.Drive = instance.DriveConfig // of the same things, for a guest that reads no other
+	}
+	inst.Datasource = m.Datasource
 	for _, k := range m.SSHKeys {
 		inst.Keys = append(inst.Keys, instance.Key{Name: k.Name, Data: k.PublicKey})
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,9 +21,10 @@ import (
 )
 
 const (
-	appID  = "c1a40e7b-52b4-4d8b-9c3e-8a6e1f00b001"
-	blueID = "a77d0c1e-1c36-4b1d-8a54-3c1b6b0e1001"
-	v6ID   = "a77d0c1e-1c36-4b1d-8a54-3c1b6b0e1006"
+	appID   = "c1a40e7b-52b4-4d8b-9c3e-8a6e1f00b001"
+	otherID = "c1a40e7b-52b4-4d8b-9c3e-8a6e1f00b002"
+	blueID  = "a77d0c1e-1c36-4b1d-8a54-3c1b6b0e1001"
+	v6ID    = "a77d0c1e-1c36-4b1d-8a54-3c1b6b0e1006"
 )
 
 func app(change func(*eve.AppInstanceConfig)) eve.AppInstanceConfig {
@@ -169,6 +171,62 @@ func TestJoinApp(t *testing.T) {
 			}),
 		},
 		{
+			name: "processors that are pinned",
+			facts: intake.Facts{Architecture: "arm64", App: app(func(a *eve.AppInstanceConfig) {
+				a.FixedResources.VCpus, a.FixedResources.CPUsPinned = 3, true
+			})},
+			want: with(func(i *instance.Instance) { i.Architecture, i.DedicatedCPUs = "arm64", []int{0, 1, 2} }),
+		},
+		{
+			name:  "processors that are shared",
+			facts: intake.Facts{App: app(func(a *eve.AppInstanceConfig) { a.FixedResources.VCpus = 3 })},
+			want:  &base,
+		},
+		{
+			name: "more processors than anybody has",
+			facts: intake.Facts{App: app(func(a *eve.AppInstanceConfig) {
+				a.FixedResources.VCpus, a.FixedResources.CPUsPinned = 1025, true
+			})},
+			want: &base,
+		},
+		{
+			name:  "ConfigDrive in place of NoCloud's",
+			facts: intake.Facts{App: app(nil), Metadata: eve.InstanceMetadata{Drive: eve.DriveConfig}},
+			want:  with(func(i *instance.Instance) { i.Drive = instance.DriveConfig }),
+		},
+		{
+			name:  "an unknown drive is the one of EVE",
+			facts: intake.Facts{App: app(nil), Metadata: eve.InstanceMetadata{Drive: "floppy"}},
+			want:  &base,
+		},
+		{
+			name: "ConfigDrive where EVE wants no drive",
+			facts: intake.Facts{
+				App:      app(func(a *eve.AppInstanceConfig) { a.MetaDataType = eve.MetaDataOpenStack }),
+				Metadata: eve.InstanceMetadata{Drive: eve.DriveConfig},
+			},
+			want: with(func(i *instance.Instance) { i.Drive = instance.DriveNone }),
+		},
+		{
+			name: "ConfigDrive where the parts of a MIME message are wanted",
+			facts: intake.Facts{
+				App:      app(func(a *eve.AppInstanceConfig) { a.MetaDataType = eve.MetaDataDriveMultipart }),
+				Metadata: eve.InstanceMetadata{Drive: eve.DriveConfig},
+			},
+			want: with(func(i *instance.Instance) { i.Drive = instance.DriveNoCloudMultipart }),
+		},
+		{
+			name: "a password beside user data that cannot be read",
+			facts: intake.Facts{
+				App:      app(func(a *eve.AppInstanceConfig) { a.IsCipher = true }),
+				Metadata: eve.InstanceMetadata{Password: "sesame", Datasource: "cloudstack"},
+			},
+			want: with(func(i *instance.Instance) {
+				i.UserDataFault = "user data is encrypted and there is no key to read it"
+				i.Password, i.Datasource = instance.Opaque("sesame"), "cloudstack"
+			}),
+		},
+		{
 			name: "our own topic",
 			facts: intake.Facts{App: app(nil), Metadata: eve.InstanceMetadata{
 				Hostname: "gw", Domain: ".Edge.Example.", LaunchIndex: 2, AvailabilityZone: "hall-7", Region: "plant",
@@ -275,6 +333,160 @@ func TestJoinAdapters(t *testing.T) {
 			opts := cmp.Options{cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})}
 			if diff := cmp.Diff(test.want, intake.Join(f).Adapters, opts); diff != "" {
 				t.Errorf("adapters (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestJoinTokens(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name  string
+		said  eve.NetworkMetadata
+		want  instance.TokenPolicy
+		limit int
+	}{
+		{"nothing said", eve.NetworkMetadata{}, instance.TokensOptional, 0},
+		{"optional", eve.NetworkMetadata{Tokens: eve.TokensOptional, HopLimit: 1}, instance.TokensOptional, 1},
+		{"required", eve.NetworkMetadata{Tokens: eve.TokensRequired, HopLimit: 64}, instance.TokensRequired, 64},
+		{"off", eve.NetworkMetadata{Tokens: eve.TokensOff}, instance.TokensOff, 0},
+		{"a word from the future", eve.NetworkMetadata{Tokens: "signed", HopLimit: 255}, instance.TokensRequired, 64},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			f := bondable()
+			f.NetworkMetadata = map[uuid.UUID]eve.NetworkMetadata{uuid.MustParse(blueID): test.said}
+			adapters := intake.Join(f).Adapters
+			if a := adapters[0]; a.Tokens != test.want || a.HopLimit != test.limit {
+				t.Errorf("got %v, %d, want %v, %d", a.Tokens, a.HopLimit, test.want, test.limit)
+			}
+			if a := adapters[2]; a.Tokens != instance.TokensOptional || a.HopLimit != 0 {
+				t.Errorf("another network has %v, %d", a.Tokens, a.HopLimit)
+			}
+		})
+	}
+}
+
+// bondable are the facts of an app with two adapters in a network, one in another and one that is not there.
+func bondable() intake.Facts {
+	f := intake.Facts{
+		App:      app(nil),
+		Metadata: eve.InstanceMetadata{Adapters: []eve.AdapterMetadata{{Name: "eth0", Tags: []string{"lan"}}}},
+		Status: eve.AppNetworkStatus{AppNetAdapterList: []eve.AppNetAdapterStatus{
+			vif("eth0", blueID, "02:16:3e:00:00:01", addr("10.11.12.2", eve.AddressSourceInternalDHCP)),
+			vif("eth1", blueID, "02:16:3e:00:00:02", addr("10.11.12.3", eve.AddressSourceInternalDHCP)),
+			vif("eth2", v6ID, "02:16:3e:00:00:03", addr("fd00:1::5", eve.AddressSourceInternalDHCP)),
+			vif("eth3", blueID, ""),
+		}},
+		Networks: map[uuid.UUID]eve.NetworkInstanceStatus{
+			uuid.MustParse(blueID): network(blueID, "10.11.12.0/24", "10.11.12.1", func(n *eve.NetworkInstanceStatus) {
+				n.MTU, n.DomainName, n.DnsServers = 1400, "blue.example", []net.IP{net.ParseIP("10.11.12.1")}
+			}),
+			uuid.MustParse(v6ID): network(v6ID, "fd00:1::/64", "fd00:1::1", nil),
+		},
+		NetworkMetadata: map[uuid.UUID]eve.NetworkMetadata{uuid.MustParse(blueID): {Tokens: eve.TokensRequired, HopLimit: 1}},
+	}
+	f.Status.AppNetAdapterList[0].VifUsed = "nb1"
+	return f
+}
+
+// TestJoinLinks: what a guest makes of its cards follows them, and they stay as they are.
+func TestJoinLinks(t *testing.T) {
+	t.Parallel()
+	cards := intake.Join(bondable()).Adapters
+	prefix := func(s string) *net.IPNet {
+		ip, n, err := net.ParseCIDR(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.IP = ip
+		return n
+	}
+	bondOf := func(card instance.Adapter, name string, mtu int, over ...string) instance.Adapter {
+		card.Kind, card.Name, card.Over, card.BondMode, card.MTU = instance.Bond, name, over, "802.3ad", mtu
+		card.Port, card.Tags = "", nil
+		return card
+	}
+	tests := []struct {
+		name  string
+		bonds []eve.BondMetadata
+		vlans []eve.VLANMetadata
+		want  []instance.Adapter
+	}{
+		{name: "none"},
+		{
+			name:  "a bond has the network and the addressing of its first card",
+			bonds: []eve.BondMetadata{{Name: "up", Mode: "802.3ad", Adapters: []string{"eth1", "eth0"}}},
+			want:  []instance.Adapter{bondOf(cards[1], "up", 1400, "eth1", "eth0")},
+		},
+		{
+			name:  "its own MTU, and the first card that is there",
+			bonds: []eve.BondMetadata{{Name: "up", Mode: "802.3ad", Adapters: []string{"eth3", "eth2"}, MTU: 9000}},
+			want:  []instance.Adapter{bondOf(cards[2], "up", 9000, "eth3", "eth2")},
+		},
+		{
+			name: "a bond is no card of another",
+			bonds: []eve.BondMetadata{
+				{Name: "up", Mode: "802.3ad", Adapters: []string{"eth0"}}, {Name: "down", Mode: "802.3ad", Adapters: []string{"up"}},
+			},
+			want: []instance.Adapter{bondOf(cards[0], "up", 1400, "eth0"), bondOf(instance.Adapter{}, "down", 0, "up")},
+		},
+		{
+			name:  "VLANs with fixed addresses, and with methods",
+			bonds: []eve.BondMetadata{{Name: "up", Mode: "802.3ad", Adapters: []string{"eth0"}, MTU: 9000}},
+			vlans: []eve.VLANMetadata{
+				{
+					Name: "backup", On: "up", ID: 42, MTU: 1500, MAC: net.HardwareAddr{2, 0, 0, 0, 0, 42},
+					IPv4:       eve.VLANAddress{Method: eve.MethodStatic, Address: prefix("10.42.0.9/24"), Gateway: net.ParseIP("10.42.0.1")},
+					IPv6:       eve.VLANAddress{Method: eve.MethodStatic, Address: prefix("fd00:42::9/64"), Gateway: net.ParseIP("fe80::1")},
+					Routes:     []eve.Route{{Dst: cidr("10.43.0.0/16"), Gateway: net.ParseIP("10.42.0.2")}, {Dst: cidr("fd00:43::/64"), Gateway: net.ParseIP("fd00:42::2")}},
+					DNSServers: []net.IP{net.ParseIP("10.42.0.53")}, SearchDomains: []string{"backup.example"},
+				},
+				{
+					Name: "up.7", On: "up", ID: 7,
+					IPv4: eve.VLANAddress{Method: eve.MethodDHCP}, IPv6: eve.VLANAddress{Method: eve.MethodSLAAC},
+				},
+				{
+					Name: "eth0.8", On: "nowhere", ID: 8, IPv4: eve.VLANAddress{Method: "bootp", Gateway: net.ParseIP("10.8.0.1")},
+					Routes: []eve.Route{{Dst: cidr("10.9.0.0/16"), Gateway: net.ParseIP("10.8.0.2")}},
+				},
+			},
+			want: []instance.Adapter{
+				bondOf(cards[0], "up", 9000, "eth0"),
+				{
+					Kind: instance.VLAN, Name: "backup", Over: []string{"up"}, VLAN: 42, MTU: 1500, MAC: net.HardwareAddr{2, 0, 0, 0, 0, 42},
+					IPv4: instance.Addressing{
+						Method: instance.Static, Address: netip.MustParsePrefix("10.42.0.9/24"), Gateway: netip.MustParseAddr("10.42.0.1"),
+						Routes: []instance.Route{{Dst: netip.MustParsePrefix("10.43.0.0/16"), Via: netip.MustParseAddr("10.42.0.2")}},
+					},
+					IPv6: instance.Addressing{
+						Method: instance.Static, Address: netip.MustParsePrefix("fd00:42::9/64"), Gateway: netip.MustParseAddr("fe80::1"),
+						Routes: []instance.Route{{Dst: netip.MustParsePrefix("fd00:43::/64"), Via: netip.MustParseAddr("fd00:42::2")}},
+					},
+					Nameservers: []netip.Addr{netip.MustParseAddr("10.42.0.53")}, Search: []string{"backup.example"},
+				},
+				{
+					Kind: instance.VLAN, Name: "up.7", Over: []string{"up"}, VLAN: 7, MTU: 9000,
+					IPv4: instance.Addressing{Method: instance.DHCP}, IPv6: instance.Addressing{Method: instance.SLAAC},
+				},
+				{Kind: instance.VLAN, Name: "eth0.8", Over: []string{"nowhere"}, VLAN: 8},
+			},
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			f := bondable()
+			f.Metadata.Bonds, f.Metadata.VLANs = test.bonds, test.vlans
+			inst := intake.Join(f)
+			want := slices.Concat(cards, test.want)
+			if diff := cmp.Diff(want, inst.Adapters, cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})); diff != "" {
+				t.Errorf("adapters (-want +got):\n%s", diff)
+			}
+			keys := intake.Keys(&instance.Instance{Adapters: cards})
+			if diff := cmp.Diff(keys, intake.Keys(inst), cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+				t.Errorf("known by other addresses (-without links +with):\n%s", diff)
 			}
 		})
 	}

@@ -2,10 +2,11 @@
 
 // Package intake turns topics into Instances.
 //
-// What comes in: the configs of app instances and what our own topic adds to them, from a feed; the
-// state of app networks and of the apps' adapters in them, from the manager of the networks. What
-// comes out: one neutral Instance per app, handed to whoever keeps and renders them, once per change
-// and for the changed apps only. Topics may arrive in any order and lack any part for a while.
+// What comes in: the configs of app instances and what our own topics add to them and to their networks,
+// from a feed; the state of app networks and of the apps' adapters in them, from the manager of the
+// networks. What comes out: one neutral Instance per app, handed to whoever keeps and renders them, once
+// per change and for the changed apps only; and which apps are gone for good. Topics may arrive in any
+// order and lack any part for a while.
 package intake
 
 import (
@@ -29,8 +30,11 @@ import (
 type Sink interface {
 	// Put adds an instance or replaces what was known of it.
 	Put(*instance.Instance)
-	// Remove forgets an instance by its UUID.
+	// Remove forgets an instance by its UUID. Its app may be gone, or only be switched off or not whole.
 	Remove(uuid string)
+	// Complete says that an app without a config is gone for good: the feed has told of all that there are.
+	// It comes again when a config has been deleted. Exists tells whether there is a config now.
+	Complete(exists func(uuid string) bool)
 	// Synced says, once, that all that was known at the start has been put.
 	Synced()
 }
@@ -40,10 +44,11 @@ type Config struct {
 	Driver pubsub.Driver
 	// Feed and Nim are the agents that publish the configs and the state of the networks.
 	Feed, Nim string
-	// Secret is the device's secret (see Facts).
-	Secret []byte
-	Sink   Sink
-	Log    logrus.FieldLogger
+	// Secret and Architecture are the device's (see Facts).
+	Secret       []byte
+	Architecture string
+	Sink         Sink
+	Log          logrus.FieldLogger
 }
 
 // Intake follows the topics. Make one with New.
@@ -51,29 +56,35 @@ type Intake struct {
 	cfg  Config
 	wake chan struct{} // holds a token while there is something to do
 
-	mu       sync.Mutex
-	apps     map[string]eve.AppInstanceConfig
-	metadata map[string]eve.InstanceMetadata
-	status   map[string]eve.AppNetworkStatus
-	networks map[uuid.UUID]eve.NetworkInstanceStatus
-	dirty    map[string]bool // apps to be joined again
-	unsynced int             // topics of which the first state is not complete yet
+	mu              sync.Mutex
+	apps            map[string]eve.AppInstanceConfig
+	metadata        map[string]eve.InstanceMetadata
+	status          map[string]eve.AppNetworkStatus
+	networks        map[uuid.UUID]eve.NetworkInstanceStatus
+	networkMetadata map[uuid.UUID]eve.NetworkMetadata
+	dirty           map[string]bool // apps to be joined again
+	unsynced        int             // topics of which the first state is not complete yet
+	restarted       map[string]int  // EVE pubsub's restart counters, by topic
+	gone            bool            // an app may have gone since the sink was told last
 }
 
 // topics is how many topics an Intake follows.
-const topics = 4
+const topics = 5
 
 // New makes an Intake that has seen nothing yet. It starts nothing.
 func New(cfg Config) *Intake {
 	return &Intake{
-		cfg:      cfg,
-		wake:     make(chan struct{}, 1),
-		apps:     make(map[string]eve.AppInstanceConfig),
-		metadata: make(map[string]eve.InstanceMetadata),
-		status:   make(map[string]eve.AppNetworkStatus),
-		networks: make(map[uuid.UUID]eve.NetworkInstanceStatus),
-		dirty:    make(map[string]bool),
-		unsynced: topics,
+		cfg:             cfg,
+		wake:            make(chan struct{}, 1),
+		apps:            make(map[string]eve.AppInstanceConfig),
+		metadata:        make(map[string]eve.InstanceMetadata),
+		status:          make(map[string]eve.AppNetworkStatus),
+		networks:        make(map[uuid.UUID]eve.NetworkInstanceStatus),
+		networkMetadata: make(map[uuid.UUID]eve.NetworkMetadata),
+		dirty:           make(map[string]bool),
+		unsynced:        topics,
+		restarted:       make(map[string]int),
+		gone:            true, // while the service was not there
 	}
 }
 
@@ -87,7 +98,8 @@ func (in *Intake) Run(ctx context.Context) error {
 	follow(ctx, group, in, in.cfg.Feed, func(e pubsub.Event[eve.InstanceMetadata]) { byApp(in, in.metadata, e) })
 	follow(ctx, group, in, in.cfg.Nim, func(e pubsub.Event[eve.AppNetworkStatus]) { byApp(in, in.status, e) },
 		pubsub.Persistent())
-	follow(ctx, group, in, in.cfg.Nim, in.onNetwork)
+	follow(ctx, group, in, in.cfg.Feed, func(e pubsub.Event[eve.NetworkMetadata]) { byNetwork(in, in.networkMetadata, e) })
+	follow(ctx, group, in, in.cfg.Nim, func(e pubsub.Event[eve.NetworkInstanceStatus]) { byNetwork(in, in.networks, e) })
 	group.Go(func() error {
 		in.deliver(ctx)
 		return nil
@@ -107,6 +119,8 @@ func follow[T any](ctx context.Context, group *errgroup.Group, in *Intake, agent
 				handle(e)
 			case pubsub.Synced:
 				in.unsynced--
+			case pubsub.Restarted:
+				in.restarted[topic.Name()] = e.Restarted
 			}
 			in.poke()
 		}, pubsub.OnError(func(err error) {
@@ -122,6 +136,7 @@ func follow[T any](ctx context.Context, group *errgroup.Group, in *Intake, agent
 // onApp keeps the configs of apps. The key is what an instance is known by ever after, so one that
 // contradicts its value is refused.
 func (in *Intake) onApp(e pubsub.Event[eve.AppInstanceConfig]) {
+	in.gone = in.gone || e.Kind == pubsub.Delete
 	if id := e.Value.UUIDandVersion.UUID.String(); e.Kind != pubsub.Delete && id != e.Key {
 		in.cfg.Log.WithFields(logrus.Fields{"key": e.Key, "uuid": id}).Error("app refused: its key is not its UUID")
 		e.Kind = pubsub.Delete
@@ -139,17 +154,18 @@ func byApp[T any](in *Intake, table map[string]T, e pubsub.Event[T]) {
 	in.dirty[e.Key] = true
 }
 
-// onNetwork keeps the networks; a change touches the apps that have an adapter there.
-func (in *Intake) onNetwork(e pubsub.Event[eve.NetworkInstanceStatus]) {
+// byNetwork keeps a topic whose key is the network's UUID; a change touches the apps that have an adapter
+// there.
+func byNetwork[T any](in *Intake, table map[uuid.UUID]T, e pubsub.Event[T]) {
 	id, err := uuid.Parse(e.Key)
 	if err != nil {
 		in.cfg.Log.WithField("key", e.Key).Error("network refused: its key is not a UUID")
 		return
 	}
 	if e.Kind == pubsub.Delete {
-		delete(in.networks, id)
+		delete(table, id)
 	} else {
-		in.networks[id] = e.Value
+		table[id] = e.Value
 	}
 	for key, s := range in.status {
 		if slices.ContainsFunc(s.AppNetAdapterList, func(a eve.AppNetAdapterStatus) bool { return a.Network == id }) {
@@ -177,9 +193,12 @@ func (in *Intake) deliver(ctx context.Context) {
 			return
 		case <-in.wake:
 		}
-		changed, synced := in.take()
-		for _, key := range slices.Sorted(maps.Keys(changed)) {
-			f := changed[key]
+		n, ok := in.take()
+		if !ok {
+			continue
+		}
+		for _, key := range slices.Sorted(maps.Keys(n.changed)) {
+			f := n.changed[key]
 			if f == nil {
 				delete(put, key)
 				in.cfg.Sink.Remove(key)
@@ -190,28 +209,48 @@ func (in *Intake) deliver(ctx context.Context) {
 				in.cfg.Sink.Put(inst)
 			}
 		}
-		if synced && !told {
+		if n.gone {
+			in.cfg.Sink.Complete(in.exists)
+		}
+		if !told {
 			told = true
 			in.cfg.Sink.Synced()
 		}
 	}
 }
 
-// take returns the facts of the changed apps, nil for those that are gone or not to be served, and
-// whether all topics have told their first state. Until they have, it returns no app: one whose status
-// is not told yet looks like one that is gone, and would lose its drive to a restart of the service.
-func (in *Intake) take() (map[string]*Facts, bool) {
+// news is what there is to tell the sink.
+type news struct {
+	changed map[string]*Facts // by app; nil for those that are gone or not to be served
+	gone    bool              // apps without a config may have gone, and are gone for good
+}
+
+// take returns the news. It is false until all topics have told their first state: an app whose status is not
+// told yet looks like one that is gone, and would lose its drive to a restart of the service.
+func (in *Intake) take() (n news, ok bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.unsynced > 0 {
-		return nil, false
+		return news{}, false
 	}
-	changed := make(map[string]*Facts, len(in.dirty))
+	n.changed = make(map[string]*Facts, len(in.dirty))
 	for key := range in.dirty {
-		changed[key] = in.facts(key)
+		n.changed[key] = in.facts(key)
 	}
 	clear(in.dirty)
-	return changed, true
+	// From 1 on the publisher has said all that there is, once.
+	if in.restarted[pubsub.TopicOf[eve.AppInstanceConfig](in.cfg.Feed).Name()] > 0 {
+		n.gone, in.gone = in.gone, false
+	}
+	return n, true
+}
+
+// exists tells whether there is a config of an app, active or not.
+func (in *Intake) exists(uuid string) bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	_, ok := in.apps[uuid]
+	return ok
 }
 
 // facts collects what is known of an app. It is nil for one that is not known or not active, and for
@@ -226,8 +265,10 @@ func (in *Intake) facts(key string) *Facts {
 		return nil
 	}
 	f := &Facts{
-		App: app, Metadata: in.metadata[key], Status: status, Secret: in.cfg.Secret,
-		Networks: make(map[uuid.UUID]eve.NetworkInstanceStatus),
+		App: app, Metadata: in.metadata[key], Status: status,
+		Networks:        make(map[uuid.UUID]eve.NetworkInstanceStatus),
+		NetworkMetadata: make(map[uuid.UUID]eve.NetworkMetadata),
+		Secret:          in.cfg.Secret, Architecture: in.cfg.Architecture,
 	}
 	for _, a := range status.AppNetAdapterList {
 		n, ok := in.networks[a.Network]
@@ -235,6 +276,7 @@ func (in *Intake) facts(key string) *Facts {
 			return nil
 		}
 		f.Networks[a.Network] = n
+		f.NetworkMetadata[a.Network] = in.networkMetadata[a.Network]
 	}
 	return f
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 	logtest "github.com/sirupsen/logrus/hooks/test"
 	"go.uber.org/goleak"
@@ -29,14 +30,18 @@ func (s sink) Put(i *instance.Instance) {
 	s <- fmt.Sprintf("put %s at %v", i.Hostname, intake.Keys(i))
 }
 func (s sink) Remove(uuid string) { s <- "remove " + uuid }
-func (s sink) Synced()            { s <- "synced" }
+func (s sink) Complete(exists func(string) bool) {
+	s <- fmt.Sprintf("complete, app %v, other %v", exists(appID), exists(otherID))
+}
+func (s sink) Synced() { s <- "synced" }
 
-// bus is the four topics, open for writing.
+// bus is the five topics, open for writing.
 type bus struct {
-	apps     *pubsub.Publication[eve.AppInstanceConfig]
-	metadata *pubsub.Publication[eve.InstanceMetadata]
-	status   *pubsub.Publication[eve.AppNetworkStatus]
-	networks *pubsub.Publication[eve.NetworkInstanceStatus]
+	apps            *pubsub.Publication[eve.AppInstanceConfig]
+	metadata        *pubsub.Publication[eve.InstanceMetadata]
+	networkMetadata *pubsub.Publication[eve.NetworkMetadata]
+	status          *pubsub.Publication[eve.AppNetworkStatus]
+	networks        *pubsub.Publication[eve.NetworkInstanceStatus]
 }
 
 func publish[T any](t *testing.T, d pubsub.Driver, agent string, opts ...pubsub.TopicOption) *pubsub.Publication[T] {
@@ -52,10 +57,11 @@ func publish[T any](t *testing.T, d pubsub.Driver, agent string, opts ...pubsub.
 func newBus(t *testing.T, d pubsub.Driver) bus {
 	t.Helper()
 	return bus{
-		apps:     publish[eve.AppInstanceConfig](t, d, eve.AgentFeed),
-		metadata: publish[eve.InstanceMetadata](t, d, eve.AgentFeed),
-		status:   publish[eve.AppNetworkStatus](t, d, eve.AgentNim, pubsub.Persistent()),
-		networks: publish[eve.NetworkInstanceStatus](t, d, eve.AgentNim),
+		apps:            publish[eve.AppInstanceConfig](t, d, eve.AgentFeed),
+		metadata:        publish[eve.InstanceMetadata](t, d, eve.AgentFeed),
+		networkMetadata: publish[eve.NetworkMetadata](t, d, eve.AgentFeed),
+		status:          publish[eve.AppNetworkStatus](t, d, eve.AgentNim, pubsub.Persistent()),
+		networks:        publish[eve.NetworkInstanceStatus](t, d, eve.AgentNim),
 	}
 }
 
@@ -175,10 +181,12 @@ func TestChanges(t *testing.T) {
 	set(t, b.apps, appID, withAdapter())
 	s.expect(t, "put web-gw-1 at [{"+blueID+" 10.11.12.3}]")
 
-	// A change of the network reaches the apps in it.
+	// A change of the network reaches the apps in it, and so does one of what is said about it.
 	wider := blue()
 	wider.DomainName = "wide.example"
 	set(t, b.networks, blueID, wider)
+	s.expect(t, "put web-gw-1 at [{"+blueID+" 10.11.12.3}]")
+	set(t, b.networkMetadata, blueID, eve.NetworkMetadata{Tokens: eve.TokensOff})
 	s.expect(t, "put web-gw-1 at [{"+blueID+" 10.11.12.3}]")
 
 	if err := b.apps.Delete(appID); err != nil {
@@ -225,17 +233,75 @@ func TestTopicStillMissing(t *testing.T) {
 		set(t, publish[eve.AppInstanceConfig](t, d, eve.AgentFeed), appID, withAdapter())
 		set(t, publish[eve.AppNetworkStatus](t, d, eve.AgentNim, pubsub.Persistent()), appID, onBlue("02:16:3e:00:00:01"))
 		set(t, publish[eve.NetworkInstanceStatus](t, d, eve.AgentNim), blueID, blue())
+		publish[eve.InstanceMetadata](t, d, eve.AgentFeed)
 		s := start(t, d)
 		synctest.Wait()
 		select {
 		case got := <-s:
-			t.Errorf("told %q before there was any metadata", got)
+			t.Errorf("told %q before there was any metadata of networks", got)
 		default:
 		}
-		publish[eve.InstanceMetadata](t, d, eve.AgentFeed)
+		publish[eve.NetworkMetadata](t, d, eve.AgentFeed)
 		s.expect(t, guest)
 		s.expect(t, "synced")
 	})
+}
+
+// Who is only switched off, or not told of yet, is not gone for good.
+func TestComplete(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := &memory.Driver{}
+		b := newBus(t, d)
+		for _, id := range []string{appID, otherID} {
+			off := app(func(a *eve.AppInstanceConfig) { a.UUIDandVersion.UUID, a.Activate = uuid.MustParse(id), false })
+			set(t, b.apps, id, off)
+		}
+		s := start(t, d)
+		s.tells(t, "remove "+appID, "remove "+otherID, "synced")
+		must(t, b.apps.SignalRestarted())
+		s.tells(t, "complete, app true, other true")
+
+		set(t, b.apps, appID, app(nil))
+		s.tells(t, "put web-gw-1 at []")
+		must(t, b.apps.Delete(otherID))
+		s.tells(t, "remove "+otherID, "complete, app true, other false")
+
+		// A feed that starts again may not have read all yet.
+		must(t, b.apps.ClearRestarted())
+		must(t, b.apps.Delete(appID))
+		s.tells(t, "remove "+appID)
+		must(t, b.apps.SignalRestarted())
+		s.tells(t, "complete, app false, other false")
+		must(t, b.apps.SignalRestarted())
+		s.tells(t)
+	})
+}
+
+// tells takes exactly the lines that there are to be told now. It needs a bubble of synctest.
+func (s sink) tells(t *testing.T, want ...string) {
+	t.Helper()
+	var got []string
+	for {
+		synctest.Wait()
+		select {
+		case line := <-s:
+			got = append(got, line)
+			continue
+		default:
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("told (-want +got):\n%s", diff)
+		}
+		return
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // An app under another's key, or a network under no UUID, must not become anybody's metadata.
