@@ -5,6 +5,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -26,11 +28,11 @@ func newDriveCommand() *cobra.Command {
 		Use:   "drive -o FILE INSTANCE",
 		Short: "Write the drive of one instance",
 		Long: `drive writes the image of an instance's drive, as the service would, without running anything and
-without privileges. The same configs give the same bytes. The file holds user data in clear and is
-readable for its owner alone.`,
+without privileges, and prints the label by which guests find it. The same configs give the same bytes.
+The file holds user data in clear and is readable for its owner alone.`,
 		Example: `  eve-metadata drive -o web.iso web
   eve-metadata drive -o - web | isoinfo -R -l -i /dev/stdin
-  eve-metadata drive -m /etc/eve-metadata --kind nocloud -o db.iso db
+  eve-metadata drive -m /etc/eve-metadata --kind configdrive -o db.iso db
   qemu-system-x86_64 … -cdrom web.iso`,
 		Args: usageArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd, args[0]) },
@@ -40,7 +42,8 @@ readable for its owner alone.`,
 	}
 	o.source.flags(cmd)
 	cmd.Flags().StringVarP(&o.out, "output", "o", "", "file to write, - for standard output (required)")
-	cmd.Flags().StringVar(&o.kind, "kind", "", "kind of drive: nocloud or nocloud-multipart (default: what the config asks for)")
+	cmd.Flags().StringVar(&o.kind, "kind", "", "kind of drive: "+strings.Join(driveKindNames(), ", ")+" (default: what the config asks for)")
+	completeFlag(cmd, "kind", driveKindNames())
 	return cmd
 }
 
@@ -71,7 +74,11 @@ func (o *driveOptions) run(cmd *cobra.Command, name string) error {
 		_, err := cmd.OutOrStdout().Write(image)
 		return err
 	}
-	return drive.WriteFile(o.out, image)
+	if err := drive.WriteFile(o.out, image); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s, label %s\n", o.out, label)
+	return err
 }
 
 // choose sets the kind of drive that was asked for.
@@ -82,11 +89,31 @@ func (o *driveOptions) choose(inst *instance.Instance) error {
 		}
 		return nil
 	}
-	for _, k := range []instance.DriveKind{instance.DriveNoCloud, instance.DriveNoCloudMultipart} {
+	for _, k := range driveKinds() {
 		if k.String() == o.kind {
 			inst.Drive = k
 			return nil
 		}
 	}
-	return usageError{fmt.Errorf("no kind of drive %q; there are: %s, %s", o.kind, instance.DriveNoCloud, instance.DriveNoCloudMultipart)}
+	return usageError{fmt.Errorf("no kind of drive %q; there are: %s", o.kind, strings.Join(driveKindNames(), ", "))}
+}
+
+// driveKinds are the kinds of drive that some dialect has a part of.
+func driveKinds() []instance.DriveKind {
+	var kinds []instance.DriveKind
+	for _, d := range dialects() {
+		if d.Drive != nil {
+			kinds = append(kinds, d.Drive.Kinds...)
+		}
+	}
+	slices.Sort(kinds)
+	return slices.Compact(kinds)
+}
+
+func driveKindNames() []string {
+	var names []string
+	for _, k := range driveKinds() {
+		names = append(names, k.String())
+	}
+	return names
 }

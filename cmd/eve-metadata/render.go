@@ -4,6 +4,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"path"
@@ -25,6 +26,7 @@ type renderOptions struct {
 	root    string
 	dialect string
 	drive   bool
+	launch  launchOptions
 }
 
 func newRenderCommand() *cobra.Command {
@@ -34,12 +36,19 @@ func newRenderCommand() *cobra.Command {
 		Short: "Show what a guest would see",
 		Long: `render shows what a guest would see, without running anything and without privileges: the instances
 that there are, or the tree that one of them reads at the metadata address, or one document of it,
-byte for byte. INSTANCE is a name, a hostname or a UUID.`,
+byte for byte, or what to start its virtual machine with. INSTANCE is a name, a hostname or a UUID.
+
+--launch shows what makes a guest find its metadata: the arguments for QEMU, one per line, quoted for a
+shell; elements to be joined into a libvirt domain; or what the firmware (SMBIOS) has to say, for every
+datasource. The machine has to be started in the network namespace of its taps; one with taps in several
+needs somebody who opens them there and hands them over (QEMU: -netdev tap,fd=).`,
 		Example: `  eve-metadata render
   eve-metadata render web
   eve-metadata render web --dialect ec2
   eve-metadata render web /openstack/latest/meta_data.json
   eve-metadata render web --drive
+  eve-metadata render web --launch smbios
+  eve-metadata render web --launch qemu --datasource nocloud | xargs qemu-system-x86_64 -m 1G disk.img
   eve-metadata render -m /etc/eve-metadata gateway --drive /user-data`,
 		Args: usageArgs(cobra.MaximumNArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd, args) },
@@ -48,17 +57,20 @@ byte for byte. INSTANCE is a name, a hostname or a UUID.`,
 		},
 	}
 	o.source.flags(cmd)
-	cmd.Flags().StringVar(&o.root, "root", "", "root of a service whose random seeds to show")
+	cmd.Flags().StringVar(&o.root, "root", "", "root of a service whose random seeds to show, and the path of whose drive")
 	cmd.Flags().StringVar(&o.dialect, "dialect", "", "show this dialect alone: "+strings.Join(dialectNames(), ", "))
 	cmd.Flags().BoolVar(&o.drive, "drive", false, "show the files of the instance's drive instead of the tree over HTTP")
-	// It names a flag that is there, so there is nothing to go wrong.
-	_ = cmd.RegisterFlagCompletionFunc("dialect", cobra.FixedCompletions(dialectNames(), cobra.ShellCompDirectiveNoFileComp))
+	completeFlag(cmd, "dialect", dialectNames())
+	o.launch.flags(cmd)
 	return cmd
 }
 
 func (o *renderOptions) run(cmd *cobra.Command, args []string) error {
 	chosen, err := chooseDialects(o.dialect)
 	if err != nil {
+		return usageError{err}
+	}
+	if err := o.checkLaunch(args); err != nil {
 		return usageError{err}
 	}
 	instances, err := preview(cmd.Context(), o.source, o.root)
@@ -71,6 +83,9 @@ func (o *renderOptions) run(cmd *cobra.Command, args []string) error {
 	inst, err := find(instances, args[0])
 	if err != nil {
 		return err
+	}
+	if o.launch.form != "" {
+		return o.launch.show(cmd.OutOrStdout(), inst, o.root)
 	}
 	tree, err := o.tree(chosen, inst)
 	if err != nil {
@@ -92,30 +107,67 @@ func (o *renderOptions) tree(dialects []dialect.Dialect, inst *instance.Instance
 		return tree, err
 	}
 	trees, err := msrv.RenderHTTP(dialects, inst)
-	if err == nil && trees == nil {
-		err = fmt.Errorf("instance %s is not to ask over HTTP", inst)
+	if err != nil {
+		return nil, err
 	}
-	return trees[dialect.Metadata], err
+	if trees == nil {
+		return nil, fmt.Errorf("instance %s is not to ask over HTTP", inst)
+	}
+	// One dialect alone may be served at another site than most.
+	for _, site := range []dialect.Site{dialect.Metadata, dialect.Router} {
+		if tree := trees[site]; tree != nil {
+			return tree, nil
+		}
+	}
+	return nil, errors.New("the dialect has nothing to show over HTTP")
 }
 
-// listInstances prints a line for each instance.
+// checkLaunch tells what does not go with --launch.
+func (o *renderOptions) checkLaunch(args []string) error {
+	if o.launch.form != "" && (len(args) != 1 || o.drive || o.dialect != "") {
+		return errors.New("--launch wants an INSTANCE, and neither PATH nor --drive nor --dialect")
+	}
+	return o.launch.check()
+}
+
+// listInstances prints a line for each instance, and one for each further adapter of it.
 func listInstances(w io.Writer, instances []*instance.Instance) error {
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tab, "NAME\tUUID\tDRIVE\tHTTP\tADAPTERS")
+	fmt.Fprintln(tab, "NAME\tUUID\tDRIVE\tHTTP\tADAPTER\tMAC\tPORT\tADDRESSES")
 	for _, i := range instances {
-		adapters := make([]string, len(i.Adapters))
-		for k, a := range i.Adapters {
-			adapters[k] = a.Name + "@" + a.NetworkName
-			for _, p := range []instance.Addressing{a.IPv4, a.IPv6} {
-				if p.Address.IsValid() {
-					adapters[k] += " " + p.Address.String()
-				}
-			}
+		head := fmt.Sprintf("%s\t%s\t%s\t%t", i.Name, i.UUID, i.Drive, i.HTTP)
+		if len(i.Adapters) == 0 {
+			fmt.Fprintf(tab, "%s\t-\t-\t-\t-\n", head)
 		}
-		fmt.Fprintf(tab, "%s\t%s\t%s\t%t\t%s\n", i.Name, i.UUID, i.Drive, i.HTTP, cmp.Or(strings.Join(adapters, ", "), "-"))
+		for _, a := range i.Adapters {
+			fmt.Fprintf(tab, "%s\t%s\t%s\t%s\t%s\n", head, adapterName(a), orDash(a.MAC.String()), orDash(a.Port), addresses(a))
+			head = "\t\t\t"
+		}
 	}
 	return tab.Flush()
 }
+
+// adapterName is an adapter's name with the network that it is in, or with what it is made of.
+func adapterName(a instance.Adapter) string {
+	if a.Kind == instance.Card {
+		return a.Name + "@" + a.NetworkName
+	}
+	return a.Name + " on " + strings.Join(a.Over, "+")
+}
+
+// addresses are those of an adapter that are known.
+func addresses(a instance.Adapter) string {
+	var known []string
+	for _, p := range []instance.Addressing{a.IPv4, a.IPv6} {
+		if p.Address.IsValid() {
+			known = append(known, p.Address.String())
+		}
+	}
+	return orDash(strings.Join(known, " "))
+}
+
+// orDash is a text, or a dash for none: each line has something in every column.
+func orDash(text string) string { return cmp.Or(text, "-") }
 
 // listTree prints a line for each document: path, size, type. A broken one has its reason.
 func listTree(w io.Writer, tree *document.Node) error {
@@ -170,6 +222,12 @@ func chooseDialects(name string) ([]dialect.Dialect, error) {
 		return nil, fmt.Errorf("no dialect %q; there are: %s", name, strings.Join(dialectNames(), ", "))
 	}
 	return all[i : i+1], nil
+}
+
+// completeFlag has shells offer the values of a flag.
+func completeFlag(cmd *cobra.Command, name string, values []string) {
+	// It names a flag that is there, so there is nothing to go wrong.
+	_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 }
 
 // completeInstance offers the instances of the source for the first argument.

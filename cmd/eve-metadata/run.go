@@ -29,6 +29,7 @@ type runOptions struct {
 	source
 	root      string
 	ephemeral bool
+	metrics   string
 	logLevel  string
 	logFormat string
 }
@@ -59,6 +60,8 @@ drives in run/mdsrv/drives, the device's secret in persist/mdsrv. Ready is told 
 	o.source.flags(cmd)
 	cmd.Flags().StringVar(&o.root, "root", "", "prefix of every path of the state (default: the paths of an EVE device)")
 	cmd.Flags().BoolVar(&o.ephemeral, "ephemeral", false, "leave nothing behind: no networks, no drives, no state")
+	cmd.Flags().StringVar(&o.metrics, "metrics", "",
+		"serve counters in Prometheus' format on this host:port or, if it begins with a slash, unix socket (default: nowhere)")
 	cmd.Flags().StringVar(&o.logLevel, "log-level", "info", "least level to log: error, warn, info or debug")
 	cmd.Flags().StringVar(&o.logFormat, "log-format", "text", "how to log, to standard error: text or json")
 	return cmd
@@ -113,14 +116,21 @@ func newTasks(o runOptions, log *logrus.Logger) (*task.Group, error) {
 	if err != nil {
 		return nil, err
 	}
-	server, err := msrv.New(msrv.Config{
+	config := msrv.Config{
 		Driver: driver, Board: board, Root: o.root, Feed: eve.AgentFeed, Nim: eve.AgentNim,
 		Dialects: dialects(), Log: log,
-	})
+	}
+	tasks := []task.Task{manifests, networks}
+	if o.metrics != "" {
+		m := newMetrics(o.metrics)
+		config.Metrics = m.registry
+		tasks = append(tasks, m)
+	}
+	server, err := msrv.New(config)
 	if err != nil {
 		return nil, err
 	}
-	return task.NewGroup("eve-metadata", manifests, networks, server), nil
+	return task.NewGroup("eve-metadata", append(tasks, server)...), nil
 }
 
 // sweep removes the service's folders: all that is called after its own agents, and nobody else's.

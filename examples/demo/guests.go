@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -31,6 +30,7 @@ type guest struct {
 	name    string // of the instance
 	network string // by name
 	address string
+	router  string
 }
 
 // attachAll plays every guest that the service's topics tell of, once for each of its adapters.
@@ -59,7 +59,7 @@ func attachAll(ctx context.Context, root string) ([]guest, error) {
 			i := slices.IndexFunc(networks, func(n eve.NetworkInstanceStatus) bool { return n.UUID == a.Network })
 			guests = append(guests, guest{
 				Guest: g, name: app.DisplayName, network: networks[i].NetworkInstanceConfig.DisplayName,
-				address: a.AssignedAddresses.IPv4Addrs[0].Address.String(),
+				address: a.AssignedAddresses.IPv4Addrs[0].Address.String(), router: a.BridgeIPAddr.String(),
 			})
 		}
 	}
@@ -91,34 +91,51 @@ func closeAll(guests []guest) error {
 	return errors.Join(errs...)
 }
 
+// metadata is where guests ask, but for CloudStack's, which ask their router.
+const metadata = "169.254.169.254"
+
 // question is a row of the table: what a guest asks, and how the answer is shown.
 type question struct {
 	what, path string
 	show       func(string) string
+	how        manner
 }
+
+// manner is how a question is asked.
+type manner int
+
+// The manners.
+const (
+	plainly   manner = iota
+	withToken        // of IMDSv2, fetched before
+	atRouter         // in place of the metadata address
+)
 
 // questions are what the guests are made to ask.
 func questions() []question {
 	return []question{
-		{"OpenStack uuid", "/openstack/latest/meta_data.json", field("uuid")},
-		{"  hostname", "/openstack/latest/meta_data.json", field("hostname")},
-		{"  availability_zone", "/openstack/latest/meta_data.json", field("availability_zone")},
-		{"  network_data types", "/openstack/latest/network_data.json", networkTypes},
-		{"  user_data, last line", "/openstack/latest/user_data", lastLine},
-		{"EC2 instance-id", "/latest/meta-data/instance-id", asIs},
-		{"  local-ipv4", "/latest/meta-data/local-ipv4", asIs},
-		{"  instance-type", "/2009-04-04/meta-data/instance-type", asIs},
-		{"  public-keys", "/latest/meta-data/public-keys/", asIs},
-		{"NoCloud instance-id", "/nocloud/meta-data", field("instance-id")},
-		{"  user-data, last line", "/nocloud/user-data", lastLine},
-		{"what nobody has", "/no/such/path", asIs},
+		{what: "OpenStack uuid", path: "/openstack/latest/meta_data.json", show: field("uuid")},
+		{what: "  hostname", path: "/openstack/latest/meta_data.json", show: field("hostname")},
+		{what: "  availability_zone", path: "/openstack/latest/meta_data.json", show: field("availability_zone")},
+		{what: "  network_data types", path: "/openstack/latest/network_data.json", show: networkTypes},
+		{what: "  user_data, last line", path: "/openstack/latest/user_data", show: lastLine},
+		{what: "EC2 instance-id", path: "/latest/meta-data/instance-id", show: asIs},
+		{what: "  local-ipv4", path: "/latest/meta-data/local-ipv4", show: asIs},
+		{what: "  instance-type", path: "/2009-04-04/meta-data/instance-type", show: asIs},
+		{what: "  public-keys", path: "/latest/meta-data/public-keys/", show: asIs},
+		{what: "  region, with a token", path: "/latest/meta-data/placement/region", show: asIs, how: withToken},
+		{what: "NoCloud instance-id", path: "/nocloud/meta-data", show: field("instance-id")},
+		{what: "  user-data, last line", path: "/nocloud/user-data", show: lastLine},
+		{what: "CloudStack instance-id", path: "/latest/meta-data/instance-id", show: shortened, how: atRouter},
+		{what: "  public-keys", path: "/latest/meta-data/public-keys", show: shortened, how: atRouter},
+		{what: "what nobody has", path: "/no/such/path", show: asIs},
 	}
 }
 
 // printGuests asks all questions as all guests and prints the answers side by side.
 func printGuests(ctx context.Context, w io.Writer, guests []guest) error {
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprint(tab, "\nWhat the guests see at http://169.254.169.254\n\n")
+	fmt.Fprintf(tab, "\nWhat the guests see at http://%s and, of CloudStack, at their router\n\n", metadata)
 	row(tab, "", guests, func(g guest) string { return g.name })
 	row(tab, "in network", guests, func(g guest) string { return g.network })
 	row(tab, "as address", guests, func(g guest) string { return g.address })
@@ -149,28 +166,52 @@ func row(w io.Writer, name string, guests []guest, cell func(guest) string) {
 func (g guest) ask(ctx context.Context, q question) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return g.DialContext(ctx, network, "169.254.169.254:80")
-	}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://169.254.169.254"+q.path, nil)
+	host, token := metadata, ""
+	switch q.how {
+	case plainly:
+	case withToken:
+		answer, status, err := g.send(ctx, http.MethodPut, "http://"+host+"/latest/api/token", "X-aws-ec2-metadata-token-ttl-seconds", "60")
+		if err != nil || status != http.StatusOK {
+			return http.StatusText(status), err
+		}
+		token = answer
+	case atRouter:
+		host = g.router
+	}
+	body, status, err := g.send(ctx, http.MethodGet, "http://"+host+q.path, "X-aws-ec2-metadata-token", token)
 	if err != nil {
 		return "", err
 	}
+	if status != http.StatusOK {
+		return fmt.Sprint(status, " ", http.StatusText(status)), nil
+	}
+	return q.show(body), nil
+}
+
+// send sends one request, with a header unless its value is empty, from inside a guest's namespace.
+func (g guest) send(ctx context.Context, method, url, header, value string) (body string, status int, err error) {
+	req, err := http.NewRequestWithContext(ctx, method, url, nil)
+	if err != nil {
+		return "", 0, err
+	}
+	if value != "" {
+		req.Header.Set(header, value)
+	}
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: g.DialContext}
 	res, err := transport.RoundTrip(req)
 	if err != nil {
-		return "", fmt.Errorf("ask %s as %s: %w", q.path, g.name, err)
+		return "", 0, fmt.Errorf("ask %s as %s: %w", url, g.name, err)
 	}
-	body, err := io.ReadAll(res.Body)
+	all, err := io.ReadAll(res.Body)
 	if err := errors.Join(err, res.Body.Close()); err != nil {
-		return "", fmt.Errorf("ask %s as %s: %w", q.path, g.name, err)
+		return "", 0, fmt.Errorf("ask %s as %s: %w", url, g.name, err)
 	}
-	if res.StatusCode != http.StatusOK {
-		return res.Status, nil
-	}
-	return q.show(string(body)), nil
+	return string(all), res.StatusCode, nil
 }
 
 func asIs(body string) string { return strings.TrimSpace(strings.ReplaceAll(body, "\n", " ")) }
+
+func shortened(body string) string { return elide(asIs(body)) }
 
 func lastLine(body string) string {
 	body = strings.TrimSpace(body)

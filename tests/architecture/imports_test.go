@@ -32,6 +32,8 @@ var rules = map[string][]string{
 	"msrv/dialect":       {"msrv/instance", "msrv/document"},
 	"msrv/store":         {"msrv/instance", "msrv/document", "msrv/dialect"},
 	"msrv/httpd":         {"msrv/document", "msrv/dialect", "msrv/instance", "msrv/store", "pkg/endpoint", "pkg/task"},
+	"msrv/report":        {"msrv/dialect", "msrv/instance", "pkg/eve", "pkg/pubsub"},
+	"msrv/launch":        {"msrv/dialect", "msrv/instance", "pkg/eve", "pkg/pubsub"},
 	"msrv/drive":         {"msrv/document", "pkg/atomicfile"},
 	"msrv/drive/iso9660": {},
 	"msrv/intake":        {"msrv/instance", "msrv/store", "pkg"},

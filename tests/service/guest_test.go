@@ -28,7 +28,7 @@ import (
 	"github.com/lf-edge/eve-metadata/tests/netns/guestns"
 )
 
-// server is where guests ask.
+// server is where guests ask, unless they ask their router.
 const server = "169.254.169.254:80"
 
 // guest is an app's guest on one of its adapters.
@@ -37,6 +37,7 @@ type guest struct {
 	app  string
 	port eve.AppNetAdapterStatus
 	from string // address to ask from; "" for the kernel's choice
+	to   string // address and port to ask at; "" for server
 }
 
 // answer is what a guest was told.
@@ -127,14 +128,28 @@ func (g *guest) as(t *testing.T, address string) *guest {
 	return &guest{Guest: g.Guest, app: g.app, port: g.port, from: address}
 }
 
+// at returns the guest as one that asks elsewhere.
+func (g *guest) at(address string) *guest {
+	other := *g
+	other.to = address
+	return &other
+}
+
+// router is the guest's router with a port.
+func (g *guest) router(port int) string { return fmt.Sprintf("%s:%d", g.port.BridgeIPAddr, port) }
+
 // dial connects to the server.
 func (g *guest) dial(ctx context.Context) (conn net.Conn, err error) {
+	to := g.to
+	if to == "" {
+		to = server
+	}
 	if g.from == "" {
-		return g.DialContext(ctx, "tcp", server)
+		return g.DialContext(ctx, "tcp", to)
 	}
 	err = g.Do(func() error {
 		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: netip.MustParseAddr(g.from).AsSlice()}}
-		conn, err = dialer.DialContext(ctx, "tcp", server)
+		conn, err = dialer.DialContext(ctx, "tcp", to)
 		return err
 	})
 	return conn, err

@@ -6,7 +6,8 @@
 // Purpose: each scenario proves one promise of the README on the running binary: what `render` shows
 // is what guests read; a crash or a restart changes nothing; no guest reads another's metadata;
 // changes of manifests take effect at once and mistakes in them none; user data arrives byte for byte
-// or visibly not at all; a full disk costs drives and nothing else; the demonstration works.
+// or visibly not at all; a full disk costs drives and nothing else;
+// what guests report is kept; tokens are asked for where a network wants them; the demonstration works.
 //
 // Network: every scenario makes its own, below a root of its own, in the sandbox's namespaces. Guests
 // are namespaces with the guest end of a veth (guestns) and a plain HTTP client in them.
@@ -39,6 +40,8 @@ func TestService(t *testing.T) {
 		{"user data", userData},
 		{"device configs", deviceConfigs},
 		{"full disk", fullDisk},
+		{"reports", reports},
+		{"tokens", tokens},
 		{"demonstration", demonstration},
 		{"demonstration for all", demonstrationForAll},
 	} {

@@ -69,10 +69,11 @@ func newWorld(t *testing.T, binary string, files map[string]string) *world {
 	return w
 }
 
-// start starts the service and returns when it is ready.
-func (w *world) start() {
+// start starts the service, with further arguments, and returns when it is ready.
+func (w *world) start(args ...string) {
 	w.t.Helper()
-	service, err := program.Start(w.t.Context(), &w.journal, w.binary, w.root, "--manifests", w.manifests, "--log-format", "json")
+	args = append([]string{"--manifests", w.manifests, "--log-format", "json"}, args...)
+	service, err := program.Start(w.t.Context(), &w.journal, w.binary, w.root, args...)
 	if err != nil {
 		w.t.Fatal(err)
 	}
