@@ -23,7 +23,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/lf-edge/eve-metadata/msrv"
 	"github.com/lf-edge/eve-metadata/msrv/dialect"
+	"github.com/lf-edge/eve-metadata/msrv/dialect/cloudstack"
 	"github.com/lf-edge/eve-metadata/msrv/dialect/dialecttest"
 	"github.com/lf-edge/eve-metadata/msrv/dialect/ec2"
 	"github.com/lf-edge/eve-metadata/msrv/dialect/nocloud"
@@ -65,7 +67,32 @@ func readers() []reader {
 		{"openstack", openstack.Dialect().At(dialect.Metadata).Render},
 		{"ec2", ec2.Dialect().At(dialect.Metadata).Render},
 		{"nocloud", nocloud.Dialect().Drive.Render},
+		{"nocloud-v1", nocloudV1},
+		{"cloudstack", cloudstack.Dialect().At(dialect.Router).Render},
+		{"configdrive", configDrive},
 	}
+}
+
+// dialects are all that there are.
+func dialects() []dialect.Dialect {
+	return []dialect.Dialect{openstack.Dialect(), ec2.Dialect(), nocloud.Dialect(), cloudstack.Dialect()}
+}
+
+// nocloudV1 is the seed with a network configuration in version 1.
+func nocloudV1(in *instance.Instance) (*document.Node, error) {
+	tree, err := nocloud.Dialect().At(dialect.Metadata).Render(in)
+	if err != nil {
+		return nil, err
+	}
+	return tree.Lookup("nocloud/v1"), nil
+}
+
+// configDrive is what all dialects together put on an instance's config drive.
+func configDrive(in *instance.Instance) (*document.Node, error) {
+	wanted := *in
+	wanted.Drive = instance.DriveConfig
+	_, tree, err := msrv.RenderDrive(dialects(), &wanted)
+	return tree, err
 }
 
 func TestCloudInitUnderstands(t *testing.T) {
@@ -89,11 +116,19 @@ func TestCloudInitUnderstands(t *testing.T) {
 // checkFacts compares what was understood with the instance.
 func checkFacts(t *testing.T, reader string, in *instance.Instance, got understood) {
 	t.Helper()
-	if reader != "ec2" && got.InstanceID != wantID(in) {
-		t.Errorf("instance id %q, want %q", got.InstanceID, wantID(in))
-	}
-	if reader == "ec2" && !strings.HasPrefix(got.InstanceID, "i-") {
-		t.Errorf("instance id %q does not start with i-", got.InstanceID)
+	switch reader {
+	case "ec2":
+		if !strings.HasPrefix(got.InstanceID, "i-") {
+			t.Errorf("instance id %q does not start with i-", got.InstanceID)
+		}
+	case "cloudstack": // has a line for it
+		if want := dialect.OneLine(in.ID()); got.InstanceID != want {
+			t.Errorf("instance id %q, want %q", got.InstanceID, want)
+		}
+	default:
+		if got.InstanceID != wantID(in) {
+			t.Errorf("instance id %q, want %q", got.InstanceID, wantID(in))
+		}
 	}
 	const hostnameKey = "local-hostname"
 	if got.Metadata[hostnameKey] != in.FQDN() {
@@ -145,13 +180,13 @@ func understand(t *testing.T, r reader, in *instance.Instance) (json.RawMessage,
 	return stdout.Bytes(), got
 }
 
-// bodies are the documents by path; listings only for EC2, whose client reads them. Faulty documents are
+// bodies are the documents by path; listings only for the clients that read them. Faulty documents are
 // answered with an error, which for optional ones means to the client that there is none.
 func bodies(t *testing.T, r reader, root *document.Node) map[string][]byte {
 	t.Helper()
 	out := make(map[string][]byte)
 	err := root.Walk(func(path string, n *document.Node) error {
-		if n.IsDirectory() && r.name != "ec2" || n.Document().Fault() != "" {
+		if n.IsDirectory() && r.name != "ec2" && r.name != "cloudstack" || n.Document().Fault() != "" {
 			return nil
 		}
 		out[path] = append([]byte{}, n.Document().Body()...) // never null in JSON
@@ -168,7 +203,7 @@ func nics(in *instance.Instance) map[string]string {
 	names := make(map[string]string)
 	for i, a := range in.Adapters {
 		mac := a.MAC.String()
-		if _, twice := names[mac]; mac != "" && !twice {
+		if _, twice := names[mac]; a.Kind == instance.Card && mac != "" && !twice {
 			names[mac] = fmt.Sprintf("eth%d", i)
 		}
 	}
@@ -197,21 +232,40 @@ func goldenText(raw json.RawMessage, got understood) string {
 }
 
 // TestNetworkAgrees holds that OpenStack's and NoCloud's words for one network configuration mean the
-// same to a guest, as far as addresses and routes go.
+// same to a guest, as far as addresses and routes go: for cards, and in NoCloud's version 1, which is the
+// one that is rendered whole, for bonds and VLANs too.
 func TestNetworkAgrees(t *testing.T) {
 	t.Parallel()
 	requireCloudInit(t)
 	in := dialecttest.Rich()
-	_, a := understand(t, readers()[0], in)
-	_, b := understand(t, readers()[2], in)
 	const renderer = "networkd"
-	got, want := facts(b.Network[renderer]), facts(a.Network[renderer])
-	if len(want) != len(nics(in)) {
-		t.Fatalf("networkd has files for %d cards of %d", len(want), len(nics(in)))
+	want := facts(networks(t, "openstack")[renderer])
+	if all := dialect.NICs(in); len(want) != len(all) {
+		t.Fatalf("networkd has files for %d adapters of %d", len(want), len(all))
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("networkd (-openstack +nocloud):\n%s", diff)
+	if diff := cmp.Diff(want, facts(networks(t, "nocloud-v1")[renderer])); diff != "" {
+		t.Errorf("networkd (-openstack +nocloud-v1):\n%s", diff)
 	}
+	got := facts(networks(t, "nocloud")[renderer])
+	for _, card := range nics(in) {
+		file := "10-cloud-init-" + card + ".network"
+		if diff := cmp.Diff(want[file], got[file]); diff != "" {
+			t.Errorf("%s (-openstack +nocloud):\n%s", file, diff)
+		}
+	}
+}
+
+// networks is what cloud-init makes of Rich's network, read by one of the readers.
+func networks(t *testing.T, reader string) map[string]map[string]string {
+	t.Helper()
+	for _, r := range readers() {
+		if r.name == reader {
+			_, got := understand(t, r, dialecttest.Rich())
+			return got.Network
+		}
+	}
+	t.Fatalf("no reader %s", reader)
+	return nil
 }
 
 // TestDefaultRoutes holds that a guest with fixed addresses finds its routers in both families, whatever
@@ -253,56 +307,76 @@ func TestDefaultRoutes(t *testing.T) {
 	}
 }
 
-// facts are the addresses, gateways and destinations in networkd's files, sorted. A route to everywhere
-// is one with that destination or with none.
+// facts are the addresses, gateways and destinations in networkd's files, sorted, by the names that the
+// guest's kernel gave the cards. A route to everywhere is one with that destination or with none. A VLAN
+// that has the address of what it is on need not be told so.
 func facts(files map[string]string) map[string][]string {
 	out := make(map[string][]string)
-	for name, text := range files {
+	for path, text := range files {
+		name := strings.Replace(filepath.Base(path), "nic", "eth", 1)
+		isVLAN := strings.Count(name, ".") > 1
 		for line := range strings.SplitSeq(text, "\n") {
 			key, _, _ := strings.Cut(line, "=")
-			if line == "Destination=0.0.0.0/0" || line == "Destination=::/0" {
+			if line == "Destination=0.0.0.0/0" || line == "Destination=::/0" || isVLAN && key == "MACAddress" {
 				continue
 			}
 			if slices.Contains([]string{"Address", "Gateway", "Destination", "DHCP", "MTUBytes", "MACAddress"}, key) {
-				out[filepath.Base(name)] = append(out[filepath.Base(name)], line)
+				out[name] = append(out[name], line)
 			}
 		}
-		slices.Sort(out[filepath.Base(name)])
+		slices.Sort(out[name])
+		out[name] = slices.Compact(out[name])
 	}
 	return out
 }
 
 // TestDialectsOverlay holds that the trees of all dialects fit over one another, as the server lays
-// them, and that each is whole in the result.
+// them at each site and on the drive, and that each is whole in the result.
 func TestDialectsOverlay(t *testing.T) {
 	t.Parallel()
 	for _, c := range dialecttest.Cases() {
 		t.Run(c.Name, func(t *testing.T) {
 			t.Parallel()
-			var trees []*document.Node
-			for _, d := range []dialect.Dialect{openstack.Dialect(), ec2.Dialect(), nocloud.Dialect()} {
-				n, err := d.At(dialect.Metadata).Render(c.Make())
-				if err != nil {
-					t.Fatal(err)
-				}
-				trees = append(trees, n)
-			}
-			all, err := document.Overlay(trees...)
+			in := c.Make()
+			in.HTTP = true
+			sites, err := msrv.RenderHTTP(dialects(), in)
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, tree := range trees {
-				err := tree.Walk(func(path string, n *document.Node) error {
-					if got := all.Lookup(path); got == nil || got.Document() != n.Document() {
-						return fmt.Errorf("/%s is not what its dialect rendered", path)
-					}
-					return nil
-				})
-				if err != nil {
-					t.Error(err)
+			drive, err := configDrive(in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, d := range dialects() {
+				for _, s := range d.HTTP {
+					checkWhole(t, sites[s.Site], s.Render, in)
+				}
+				if slices.Contains(d.Drive.Kinds, instance.DriveConfig) {
+					checkWhole(t, drive, d.Drive.Render, in)
 				}
 			}
 		})
+	}
+}
+
+// checkWhole looks for all that a dialect renders in what it was laid together with.
+func checkWhole(t *testing.T, all *document.Node, render func(*instance.Instance) (*document.Node, error), in *instance.Instance) {
+	t.Helper()
+	if render == nil {
+		return
+	}
+	tree, err := render(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = tree.Walk(func(path string, n *document.Node) error {
+		if got := all.Lookup(path); got == nil || !bytes.Equal(got.Document().Body(), n.Document().Body()) {
+			return fmt.Errorf("/%s is not what its dialect rendered", path)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }
 

@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads metadata as a guest would, with cloud-init's own datasources, and prints what they understood.
 
-usage: read.py openstack|ec2|nocloud-net|nocloud-drive IMAGE|- [MAC=NAME ...]
+In, on standard input, a JSON object:
+  datasource  "openstack", "ec2", "nocloud-net", "nocloud", "configdrive" or "cloudstack"
+  firmware    what the firmware's tables say, by dmidecode's keywords
+  image       path of the guest's only drive; "" for none
+  nics        MAC -> name of the cards that the guest has
+Out, on standard output, a JSON object with what the datasource understood, {} if it found nothing; "network"
+is, for each of cloud-init's renderers, file -> content that the guest would get. A failure is an exception.
 
-Nothing of cloud-init is replaced but what a guest has and this process has not: the firmware's tables
-that make it look at a datasource, a kernel that mounts ISO 9660, and a place for its own files.
+Nothing of cloud-init is replaced but what a guest has and this process has not: the firmware's tables, the
+cards, a kernel that mounts ISO 9660, leases of a DHCP client, and a file system of its own.
 """
 import base64
 import json
@@ -14,12 +20,30 @@ import subprocess
 import sys
 import tempfile
 
-from cloudinit import distros, helpers, sources, util
-from cloudinit.sources import DataSourceEc2, DataSourceNoCloud, DataSourceOpenStack
-from cloudinit.sources.helpers import openstack
+from cloudinit import distros, dmi, helpers, net, sources, util
+from cloudinit.net import dhcp
+from cloudinit.sources import (
+    DataSourceCloudStack,
+    DataSourceConfigDrive,
+    DataSourceEc2,
+    DataSourceNoCloud,
+    DataSourceOpenStack,
+)
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../../cloudinit"))
+from renderers import render  # noqa: E402
+
+DATASOURCES = {
+    "openstack": DataSourceOpenStack.DataSourceOpenStack,
+    "ec2": DataSourceEc2.DataSourceEc2,
+    "nocloud-net": DataSourceNoCloud.DataSourceNoCloudNet,
+    "nocloud": DataSourceNoCloud.DataSourceNoCloud,
+    "configdrive": DataSourceConfigDrive.DataSourceConfigDrive,
+    "cloudstack": DataSourceCloudStack.DataSourceCloudStack,
+}
 
 
-def mount_image(device, callback, data=None, mtype=None, **_):
+def mount_image(device, callback, data=None, **_):
     """util.mount_cb for a kernel without ISO 9660: the tree is unpacked, by its Rock Ridge names."""
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(
@@ -28,26 +52,34 @@ def mount_image(device, callback, data=None, mtype=None, **_):
         return callback(folder) if data is None else callback(folder, data)
 
 
-def label_of(image):
-    """The volume label that the system's blkid finds."""
-    out = subprocess.run(["blkid", "-p", "-o", "value", "-s", "LABEL", image],
-                         check=True, capture_output=True, text=True)
-    return out.stdout.strip()
-
-
-def type_of(image):
-    out = subprocess.run(["blkid", "-p", "-o", "value", "-s", "TYPE", image],
-                         check=True, capture_output=True, text=True)
-    return out.stdout.strip()
-
-
 def find_image(image):
-    """util.find_devs_with on a machine whose only device is the image."""
-    def find(criteria=None, **_):
-        key, _, value = criteria.partition("=")
-        have = {"LABEL": label_of, "LABEL_FATBOOT": lambda _: "", "TYPE": type_of}[key](image)
-        return [image] if have == value else []
+    """util.find_devs_with on a machine whose only device is the image, as the system's blkid sees it."""
+    def find(criteria=None, path=None, **_):
+        if not image or path:
+            return []
+        out = subprocess.run(["blkid", "-p", "-o", "export", image], check=True, capture_output=True, text=True)
+        return [image] if criteria in out.stdout.splitlines() else []
     return find
+
+
+def be_guest(request, files):
+    """Gives this process what a guest has. Files that cloud-init puts into the guest go into files."""
+    dmi.read_dmi_data = request["firmware"].get
+    util.find_devs_with = find_image(request["image"])
+    util.mount_cb = mount_image
+    net.get_interfaces_by_mac = lambda *_, **__: request["nics"]
+    dhcp.networkd_get_option_from_leases = lambda *_, **__: None
+    DataSourceCloudStack.get_latest_lease = lambda *_: None
+    DataSourceConfigDrive.write_injected_files = files.update
+
+
+def config():
+    """The configuration of an image, whose waiting is cut short."""
+    wait = {"max_wait": 20, "timeout": 10}
+    return {"datasource_list": ["None"], "datasource": {
+        "Ec2": {"strict_id": "false", "metadata_urls": ["http://169.254.169.254"], **wait},
+        "CloudStack": wait,
+    }}
 
 
 def text(blob):
@@ -58,35 +90,17 @@ def text(blob):
     return base64.b64encode(blob).decode()
 
 
-def main(kind, image, macs):
-    state = tempfile.mkdtemp()
-    paths = helpers.Paths({"cloud_dir": os.path.join(state, "lib"), "run_dir": os.path.join(state, "run")})
+def main():
+    request = json.load(sys.stdin)
+    state, files = tempfile.TemporaryDirectory(), {}
+    be_guest(request, files)
+    paths = helpers.Paths({"cloud_dir": os.path.join(state.name, "lib"), "run_dir": os.path.join(state.name, "run")})
     distro = distros.fetch("debian")("debian", {}, paths)
-    cfg = {"datasource_list": ["None"], "datasource": {
-        "Ec2": {"strict_id": "false", "max_wait": 20, "timeout": 10, "metadata_urls": ["http://169.254.169.254"]},
-        "NoCloud": {}}}
-    if kind == "openstack":
-        DataSourceOpenStack.detect_openstack = lambda **_: True
-        ds = DataSourceOpenStack.DataSourceOpenStack(cfg, distro, paths)
-    elif kind == "ec2":
-        ds = DataSourceEc2.DataSourceEc2(cfg, distro, paths)
-    elif kind == "nocloud-net":
-        cfg["datasource"]["NoCloud"] = {"seedfrom": "http://169.254.169.254/nocloud/", "fs_label": None}
-        ds = DataSourceNoCloud.DataSourceNoCloudNet(cfg, distro, paths)
-    elif kind == "nocloud-drive":
-        util.find_devs_with = find_image(image)
-        util.mount_cb = mount_image
-        ds = DataSourceNoCloud.DataSourceNoCloud(cfg, distro, paths)
-    else:
-        sys.exit("read.py: no datasource " + kind)
+    ds = DATASOURCES[request["datasource"]](config(), distro, paths)
+    ds._fallback_interface = next(iter(request["nics"].values()))
     if not ds._get_data():
-        sys.exit("read.py: cloud-init does not accept the datasource")
-    network = None
-    if kind == "openstack":
-        if ds.network_json not in (None, sources.UNSET):
-            network = openstack.convert_net_json(ds.network_json, known_macs=macs)
-    elif kind != "ec2":
-        network = ds.network_config
+        json.dump({}, sys.stdout)
+        return
     hostname = ds.get_hostname(fqdn=True)
     json.dump({
         "instance_id": ds.get_instance_id(),
@@ -94,14 +108,19 @@ def main(kind, image, macs):
         "keys": ds.get_public_ssh_keys(),
         "user_data": text(ds.userdata_raw),
         "vendor_data": text(ds.vendordata_raw),
+        "vendor_data2": text(ds.vendordata2_raw),
         "availability_zone": ds.availability_zone,
+        "region": ds.region,
+        "cloud": ds.cloud_name,
         "version": getattr(ds, "version", None),
         "ec2": getattr(ds, "ec2_metadata", None) not in (None, {}, sources.UNSET),
-        "network": network,
+        "network": render(ds.network_config, request["nics"]),
         "random_seed": text(ds.metadata.get("random_seed")),
+        "files": {name: text(content) for name, content in files.items()},
+        "password": (ds.get_config_obj() or {}).get("password"),
     }, sys.stdout)
 
 
 if __name__ == "__main__":
     logging.basicConfig(stream=sys.stderr, level=logging.DEBUG)
-    main(sys.argv[1], sys.argv[2], dict(a.split("=", 1) for a in sys.argv[3:]))
+    main()

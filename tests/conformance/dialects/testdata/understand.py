@@ -2,16 +2,15 @@
 """What cloud-init understands of metadata: its own readers and renderers, without a network.
 
 In, on standard input, a JSON object:
-  reader  "openstack", "ec2" or "nocloud"
-  tree    path -> base64 of the document; for openstack and nocloud the files of a directory, for
-          ec2 also the listings, below "latest/meta-data"
+  reader  "openstack", "configdrive", "ec2", "cloudstack", "nocloud" or "nocloud-v1"
+  tree    path -> base64 of the document; for ec2 and cloudstack also the listings, below
+          "latest/meta-data", for the others the files of a directory
   nics    MAC -> name of the cards that the guest has
 Out, on standard output, a JSON object with what the reader understood; "network" is, for each of
 cloud-init's renderers, file -> content that the guest would get. A failure is an exception.
 """
 
 import base64
-import copy
 import json
 import os
 import sys
@@ -19,50 +18,11 @@ import tempfile
 from unittest import mock
 
 from cloudinit import sources, util
-from cloudinit.distros import rhel
-from cloudinit.net import eni, netplan, network_state, networkd, sysconfig
-from cloudinit.sources import DataSourceNoCloud
+from cloudinit.sources import DataSourceEc2, DataSourceNoCloud
 from cloudinit.sources.helpers import ec2, openstack
 
-
-def renderers():
-    """cloud-init's renderers, none of which shall run a command."""
-    return {
-        "netplan": netplan.Renderer(
-            {"netplan_path": "etc/netplan/50-cloud-init.yaml", "features": ["dhcp-use-domains"]}
-        ),
-        "eni": eni.Renderer({"eni_path": "etc/network/interfaces", "netrules_path": None}),
-        "sysconfig": sysconfig.Renderer(rhel.Distro.renderer_configs["sysconfig"]),
-        "networkd": networkd.Renderer({"network_conf_dir": "/etc/systemd/network/"}),
-    }
-
-
-def read_files(top):
-    """Relative path -> text of all files below a directory."""
-    found = {}
-    for folder, _, names in os.walk(top):
-        for name in names:
-            path = os.path.join(folder, name)
-            found[os.path.relpath(path, top)] = util.load_file(path)
-    return found
-
-
-def render(config, nics):
-    """Renderer -> file -> content, for a network configuration in version 1 or 2."""
-    if config is None:
-        return None
-    rendered = {}
-    with mock.patch("cloudinit.net.get_interfaces_by_mac", return_value=nics), mock.patch(
-        "cloudinit.net.network_state.get_interfaces_by_mac", return_value=nics
-    ), mock.patch("cloudinit.util.chownbyname"):
-        for name, renderer in renderers().items():
-            state = network_state.parse_net_config_data(
-                copy.deepcopy(config), skip_broken=False, renderer=renderer
-            )
-            with tempfile.TemporaryDirectory() as target:
-                renderer.render_network_state(state, target=target)
-                rendered[name] = read_files(target)
-    return rendered
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../../cloudinit"))
+from renderers import render  # noqa: E402
 
 
 def write_tree(tree, top):
@@ -88,24 +48,38 @@ def read_openstack(tree, nics):
         "vendordata": sources.convert_vendordata(found.get("vendordata")),
         "vendordata2": sources.convert_vendordata(found.get("vendordata2")),
         "files": found["files"],
+        "ec2": found.get("ec2-metadata"),
         "network": render(config, nics),
     }
 
 
-def read_ec2(tree, nics):
+def crawl(tree):
+    """What cloud-init makes of a tree of listings and leaves, in EC2's form."""
     base = "http://metadata/latest/meta-data/"
 
     def get(url):
         return tree[url[len("http://metadata/") :].rstrip("/")]
 
-    listing = get(base)
-    metadata = ec2.MetadataMaterializer(listing, base, get).materialize()
+    metadata = ec2.MetadataMaterializer(get(base), base, get).materialize()
     return {
         "instance-id": metadata["instance-id"],
         "metadata": metadata,
         "public-keys": sources.normalize_pubkey_data(metadata.get("public-keys")),
         "userdata": tree.get("latest/user-data"),
     }
+
+
+def read_ec2(tree, nics):
+    found = crawl(tree)
+    network = found["metadata"].get("network")
+    config = network and DataSourceEc2.convert_ec2_metadata_network_config(
+        network, macs_to_nics=nics, fallback_nic="eth0"
+    )
+    return {**found, "network": render(config, nics)}
+
+
+def read_cloudstack(tree, nics):
+    return crawl(tree)
 
 
 def read_nocloud(tree, nics):
@@ -128,7 +102,14 @@ def read_nocloud(tree, nics):
     }
 
 
-READERS = {"openstack": read_openstack, "ec2": read_ec2, "nocloud": read_nocloud}
+READERS = {
+    "openstack": read_openstack,
+    "configdrive": read_openstack,
+    "ec2": read_ec2,
+    "cloudstack": read_cloudstack,
+    "nocloud": read_nocloud,
+    "nocloud-v1": read_nocloud,
+}
 
 
 def jsonable(value):
