@@ -41,6 +41,7 @@ func benchmark(b *testing.B, im iso9660.Image) {
 		for b.Loop() {
 			build(b, im)
 		}
+		b.ReportMetric(float64(len(finished)), "image-bytes")
 	})
 	b.Run("writeto", func(b *testing.B) {
 		b.SetBytes(int64(len(finished)))
@@ -60,6 +61,11 @@ func benchmark(b *testing.B, im iso9660.Image) {
 		for b.Loop() {
 			run(b, "genisoimage", "-quiet", "-J", "-r", "-V", im.VolumeID, "-o", out, dir)
 		}
+		info, err := os.Stat(out)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(info.Size()), "image-bytes")
 	})
 }
 
