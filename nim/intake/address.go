@@ -45,6 +45,9 @@ func wish(c *plan.Claim, a Adapter, subnet plan.Subnet) error {
 			c.IPv6 = addr
 		}
 	}
+	// A fixed configuration without an address is none.
+	c.NoIPv4 = a.Metadata.StaticIPv4 && !c.IPv4.IsValid()
+	c.NoIPv6 = a.Metadata.StaticIPv6 && !c.IPv6.IsValid()
 	if c.IPv4.IsValid() && subnet.Prefix.IsValid() && subnet.Prefix.Addr().Is6() {
 		return fmt.Errorf("%w: address %s in subnet %s: %w", ErrInvalid, c.IPv4, subnet.Prefix, plan.ErrOutside)
 	}

@@ -218,6 +218,24 @@ func TestAdapterErrors(t *testing.T) {
 	}
 }
 
+// An adapter that is to have no address has none, and its port all the same; what it had is free for others.
+func TestNoAddress(t *testing.T) {
+	t.Parallel()
+	table := intake.NewTable()
+	if err := errors.Join(table.SetNetwork(key("blue"), local("blue")), table.SetApp(key("web"), app("web", on("blue", "eth0")))); err != nil {
+		t.Fatal(err)
+	}
+	in := table.Network(key("blue"))
+	held := map[intake.AdapterID]plan.Lease{in.Adapters[0].AdapterID: {IPv4: netip.MustParseAddr("10.11.12.7")}}
+	for static, want := range map[bool]string{false: "10.11.12.7", true: "invalid IP"} {
+		table.SetMetadata(key("web"), eve.InstanceMetadata{Adapters: []eve.AdapterMetadata{{Name: "eth0", StaticIPv4: static}}})
+		r := intake.Build(table.Network(key("blue")), held, false)
+		if err := errors.Join(r.Err, r.Leases[0].Err); err != nil || r.Leases[0].IPv4.String() != want || len(r.Network.Ports) != 1 {
+			t.Errorf("static %t: address %s, %d ports, %v; want %s", static, r.Leases[0].IPv4, len(r.Network.Ports), err, want)
+		}
+	}
+}
+
 // An app instance as it should be in the kernel: by what it is attached, and with which MTU; one that is not to run keeps
 // its address and has no port; a second adapter of the same name is none.
 func TestPorts(t *testing.T) {

@@ -29,6 +29,8 @@ type Claim struct {
 	// MAC, IPv4 and IPv6 are wanted by configuration; zero means that any will do.
 	MAC        MAC
 	IPv4, IPv6 netip.Addr
+	// NoIPv4 and NoIPv6 say that the adapter is to have no address of the family.
+	NoIPv4, NoIPv6 bool
 	// Held is what the adapter had before; zero where it had nothing.
 	Held Lease
 	// Passive keeps what the adapter holds from being given to others, and gives it nothing else. It is for adapters of
@@ -179,13 +181,20 @@ func makeUp[T comparable](taken map[T]*Claim, value func(app, adapter string, at
 type family struct {
 	bits   int
 	wanted func(*Claim) netip.Addr
+	none   func(*Claim) bool
 	lease  func(*Lease) *netip.Addr
 }
 
 func families() [2]family {
 	return [2]family{
-		{32, func(c *Claim) netip.Addr { return c.IPv4 }, func(l *Lease) *netip.Addr { return &l.IPv4 }},
-		{128, func(c *Claim) netip.Addr { return c.IPv6 }, func(l *Lease) *netip.Addr { return &l.IPv6 }},
+		{
+			32, func(c *Claim) netip.Addr { return c.IPv4 }, func(c *Claim) bool { return c.NoIPv4 },
+			func(l *Lease) *netip.Addr { return &l.IPv4 },
+		},
+		{
+			128, func(c *Claim) netip.Addr { return c.IPv6 }, func(c *Claim) bool { return c.NoIPv6 },
+			func(l *Lease) *netip.Addr { return &l.IPv6 },
+		},
 	}
 }
 
@@ -194,14 +203,14 @@ func (a *allocation) allocAddrs(s Subnet, f family) {
 	a.each(func(c *Claim, l *Lease) {
 		held, wanted := *f.lease(&c.Held), f.wanted(c)
 		usable := wanted == held || !wanted.IsValid() && (given || c.Passive)
-		if held.IsValid() && usable && (!given || s.Usable(held)) {
+		if held.IsValid() && usable && !f.none(c) && (!given || s.Usable(held)) {
 			take(a.addrs, held, c, f.lease(l))
 		}
 	})
 	a.each(func(c *Claim, l *Lease) {
 		wanted := f.wanted(c)
 		switch {
-		case c.Passive || !wanted.IsValid() || f.lease(l).IsValid():
+		case c.Passive || f.none(c) || !wanted.IsValid() || f.lease(l).IsValid():
 		case given && !s.Usable(wanted):
 			l.fail(fmt.Errorf("use address %s in %s: %w", wanted, s.Prefix, ErrOutside))
 		case !take(a.addrs, wanted, c, f.lease(l)):
@@ -209,7 +218,7 @@ func (a *allocation) allocAddrs(s Subnet, f family) {
 		}
 	})
 	a.each(func(c *Claim, l *Lease) {
-		if given && !c.Passive && !f.wanted(c).IsValid() && !f.lease(l).IsValid() {
+		if given && !c.Passive && !f.none(c) && !f.wanted(c).IsValid() && !f.lease(l).IsValid() {
 			a.probe(s, c, l, f.lease(l))
 		}
 	})

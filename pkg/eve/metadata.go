@@ -66,7 +66,7 @@ type InjectedFile struct {
 // AdapterMetadata adds to one network adapter of the app instance.
 type AdapterMetadata struct {
 	Name          string // the AppNetAdapterConfig's
-	StaticIPv4    bool   // the guest is told a fixed IPv4 configuration, not to ask DHCP
+	StaticIPv4    bool   // the guest is told a fixed IPv4 configuration, not to ask DHCP; without an address: none
 	StaticIPv6    bool   // the same for IPv6
 	IPv6          net.IP // wanted address; nil: none, or the one that was assigned
 	MTU           uint16 // bytes; 0: the network's
