@@ -15,15 +15,15 @@ import (
 	"github.com/lf-edge/eve-metadata/msrv/drive/iso9660"
 )
 
-// MaxImage is the largest image, in bytes: the size that OpenStack gives its config drives at most.
+// MaxImage is the largest image, in bytes: the limit of CloudStack, and the size of OpenStack's config drives
+// that are no ISO 9660. Equal files count once, as they are stored.
 const MaxImage = 64 << 20
 
 // Build makes the image of a tree, with a volume label. Listings are not written: a drive has real
-// directories. The error names the file that cannot be written and why; a faulty document is such a
-// file.
+// directories. The error names the file that cannot be written and why, of which a faulty document is one,
+// or the size of an image that would be too large.
 func Build(label string, tree *document.Node) ([]byte, error) {
-	image := iso9660.Image{VolumeID: label}
-	size := 0
+	image := iso9660.Image{VolumeID: label, Limit: MaxImage}
 	err := tree.Walk(func(path string, n *document.Node) error {
 		if n.IsDirectory() {
 			return nil
@@ -31,9 +31,6 @@ func Build(label string, tree *document.Node) ([]byte, error) {
 		d := n.Document()
 		if fault := d.Fault(); fault != "" {
 			return fmt.Errorf("write file %q: %s", path, fault)
-		}
-		if size += len(d.Body()); size > MaxImage {
-			return fmt.Errorf("write file %q: more than %d bytes in all", path, MaxImage)
 		}
 		image.Files = append(image.Files, iso9660.File{Path: path, Data: d.Body()})
 		return nil

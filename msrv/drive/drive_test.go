@@ -7,6 +7,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -15,6 +16,7 @@ import (
 
 	"github.com/lf-edge/eve-metadata/msrv/document"
 	"github.com/lf-edge/eve-metadata/msrv/drive"
+	"github.com/lf-edge/eve-metadata/msrv/drive/iso9660"
 )
 
 func tree(userData string) *document.Node {
@@ -61,7 +63,7 @@ func TestBuildRefuses(t *testing.T) {
 			document.Entry{Name: "user-data", Node: document.File(document.Faulty("no key"))}), `"user-data": no key`},
 		{"too large", "cidata", document.Directory(nil,
 			document.Entry{Name: "big", Node: document.File(document.New(document.TypeBytes, make([]byte, drive.MaxImage+1)))}),
-			`"big": more than 67108864 bytes`},
+			`"big": image is larger than 67108864 bytes`},
 		{"label", strings.Repeat("x", 17), tree(""), "xxxxxxxxxxxxxxxxx"},
 	}
 	for _, test := range tests {
@@ -197,4 +199,34 @@ func names(t *testing.T, dir string) string {
 		out = append(out, e.Name())
 	}
 	return strings.Join(out, " ")
+}
+
+// An image may be just as large as the limit, and what is in it many times counts once.
+func TestLimit(t *testing.T) {
+	t.Parallel()
+	build := func(size int) ([]byte, error) {
+		content := document.File(document.New(document.TypeBytes, make([]byte, size)))
+		var entries []document.Entry
+		for i := range 20 {
+			entries = append(entries, document.Entry{Name: strconv.Itoa(i), Node: content})
+		}
+		return drive.Build("config-2", document.Directory(nil, entries...))
+	}
+	small, err := build(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// One sector of the small image is the content.
+	most := drive.MaxImage - len(small) + iso9660.SectorSize
+	largest, err := build(most)
+	for err == nil && len(largest) < drive.MaxImage { // the small one is padded
+		most += iso9660.SectorSize
+		largest, err = build(most)
+	}
+	if err != nil || len(largest) != drive.MaxImage {
+		t.Errorf("largest: %d bytes, %v; want %d", len(largest), err, drive.MaxImage)
+	}
+	if _, err := build(most + 1); err == nil {
+		t.Error("one byte more is no error")
+	}
 }

@@ -126,6 +126,8 @@ type Image struct {
 	// whole seconds UTC from the year 1900 to 2155 (ECMA-119 9.1.5). The zero
 	// value stands for 1980-01-01 00:00:00 UTC.
 	Time time.Time
+	// Limit is how many bytes the image may have at most; 0 for no other limit than MaxSize.
+	Limit int
 }
 
 // Build returns the image. Its length is a multiple of SectorSize and at least

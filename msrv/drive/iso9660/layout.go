@@ -22,6 +22,14 @@ type layout struct {
 	sectors  int // of the image
 }
 
+// limit is how many bytes the image may have.
+func (im Image) limit() int {
+	if im.Limit > 0 {
+		return min(im.Limit, MaxSize)
+	}
+	return MaxSize
+}
+
 // layout checks the image, gives everything its place and encodes all but the
 // contents.
 func (im Image) layout() (*layout, error) {
@@ -32,7 +40,7 @@ func (im Image) layout() (*layout, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := newTree(im.Files)
+	t, err := newTree(im.Files, im.limit())
 	if err != nil {
 		return nil, err
 	}
@@ -49,8 +57,8 @@ func (im Image) layout() (*layout, error) {
 	}
 	next := len(e.buf) / SectorSize
 	sectors := max(next+t.sectors, MinSectors)
-	if sectors > MaxSize/SectorSize {
-		return nil, fmt.Errorf("image is larger than %d bytes", MaxSize)
+	if sectors > t.limit/SectorSize {
+		return nil, fmt.Errorf("image is larger than %d bytes", t.limit)
 	}
 	for _, c := range t.contents {
 		c.sector = uint32(next)

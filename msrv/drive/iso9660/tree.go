@@ -50,11 +50,12 @@ type tree struct {
 	contents []*content         // in the order of the paths
 	bySize   map[int][]*content // to find equal ones
 	sectors  int                // of all contents
+	limit    int                // of the image, in bytes
 }
 
 // newTree checks the files and makes a tree of them that does not depend on
-// their order.
-func newTree(files []File) (*tree, error) {
+// their order. Limit is how many bytes the image may have.
+func newTree(files []File, limit int) (*tree, error) {
 	if len(files) > MaxFiles {
 		return nil, fmt.Errorf("%d files, more than %d", len(files), MaxFiles)
 	}
@@ -65,6 +66,7 @@ func newTree(files []File) (*tree, error) {
 		nodes:  make(map[string]*node, 2*len(files)),
 		dirs:   1,
 		bySize: make(map[int][]*content, len(files)),
+		limit:  limit,
 	}
 	t.root.parent = t.root
 	t.nodes["."] = t.root
@@ -130,8 +132,8 @@ func (t *tree) content(data []byte) (*content, error) {
 			return c, nil
 		}
 	}
-	if len(data) > MaxSize-t.sectors*SectorSize {
-		return nil, fmt.Errorf("image is larger than %d bytes", MaxSize)
+	if len(data) > t.limit-t.sectors*SectorSize {
+		return nil, fmt.Errorf("image is larger than %d bytes", t.limit)
 	}
 	c := &content{data: data, extent: extent{size: uint32(len(data))}}
 	t.sectors += sectorsFor(len(data))
