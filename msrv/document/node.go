@@ -11,10 +11,14 @@ import (
 // Node is a place in a tree: a file, or a directory with its children. A directory may answer too: its
 // document is then the listing, in the words of the cloud that the tree speaks for.
 type Node struct {
-	doc      *Document
-	entries  []Entry // in the dialect's order
-	children map[string]*Node
+	doc       *Document
+	directory bool
+	entries   []Entry          // in the dialect's order
+	index     map[string]*Node // of many entries; nil for few, which are looked through: most of a tree is small
 }
+
+// fewEntries is how many entries are looked through one by one.
+const fewEntries = 32
 
 // Entry is a named child of a directory.
 type Entry struct {
@@ -36,7 +40,10 @@ func File(d *Document) *Node {
 // name or a name is not a path element, which only a bug in a dialect can bring about: names that come
 // from outside are checked with ValidName first.
 func Directory(listing *Document, entries ...Entry) *Node {
-	n := &Node{doc: listing, children: make(map[string]*Node, len(entries))}
+	n := &Node{doc: listing, directory: true, entries: make([]Entry, 0, len(entries))}
+	if len(entries) > fewEntries {
+		n.index = make(map[string]*Node, len(entries))
+	}
 	for _, e := range entries {
 		if e.Node == nil {
 			continue
@@ -44,13 +51,28 @@ func Directory(listing *Document, entries ...Entry) *Node {
 		if !ValidName(e.Name) {
 			panic(fmt.Sprintf("document: %q is no name for an entry", e.Name))
 		}
-		if _, twice := n.children[e.Name]; twice {
+		if n.child(e.Name) != nil {
 			panic(fmt.Sprintf("document: two entries %q in one directory", e.Name))
 		}
-		n.children[e.Name] = e.Node
+		if n.index != nil {
+			n.index[e.Name] = e.Node
+		}
 		n.entries = append(n.entries, e)
 	}
 	return n
+}
+
+// child is the entry of a name; nil for none.
+func (n *Node) child(name string) *Node {
+	if n.index != nil {
+		return n.index[name]
+	}
+	for i := range n.entries {
+		if n.entries[i].Name == name {
+			return n.entries[i].Node
+		}
+	}
+	return nil
 }
 
 // ValidName tells whether a name can stand in a tree: one path element, not empty, not "." or "..".
@@ -59,7 +81,7 @@ func ValidName(name string) bool {
 }
 
 // IsDirectory tells whether the node has, or may have, children.
-func (n *Node) IsDirectory() bool { return n.children != nil }
+func (n *Node) IsDirectory() bool { return n.directory }
 
 // Document is what a request for the node itself gets: content, a listing, or nil for nothing.
 func (n *Node) Document() *Document { return n.doc }
@@ -72,7 +94,7 @@ func (n *Node) Entries() []Entry { return n.entries }
 func (n *Node) Lookup(path string) *Node {
 	for path != "" && n != nil {
 		name, rest, _ := strings.Cut(path, "/")
-		n, path = n.children[name], rest
+		n, path = n.child(name), rest
 	}
 	return n
 }
