@@ -77,11 +77,15 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answerError(rec, err)
 	}
 	h.Metrics.request(h.Site, rec.status)
-	log := h.Log.WithFields(logrus.Fields{
-		"network": h.Network, "site": h.Site.String(), "caller": r.RemoteAddr, "instance": rec.instance,
+	fields := logrus.Fields{
+		"network": h.Network, "caller": r.RemoteAddr, "instance": rec.instance,
 		"method": r.Method, "path": loggedPath(r.URL.Path), "status": rec.status, "bytes": rec.bytes,
 		"ms": float64(time.Since(start).Microseconds()) / 1000,
-	})
+	}
+	if h.Site != dialect.Metadata { // which goes without saying
+		fields["site"] = h.Site.String()
+	}
+	log := h.Log.WithFields(fields)
 	if rec.status >= http.StatusInternalServerError {
 		log.WithError(err).Error("metadata request not answered")
 		return
