@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -16,6 +17,7 @@ import (
 	"github.com/lf-edge/eve-metadata/msrv"
 	"github.com/lf-edge/eve-metadata/msrv/dialect"
 	"github.com/lf-edge/eve-metadata/msrv/dialect/dialecttest"
+	"github.com/lf-edge/eve-metadata/msrv/document"
 	"github.com/lf-edge/eve-metadata/msrv/httpd"
 	"github.com/lf-edge/eve-metadata/msrv/instance"
 	"github.com/lf-edge/eve-metadata/msrv/store"
@@ -139,4 +141,37 @@ func (w *guestWorld) ask(t *testing.T, site byte, request []byte) []byte {
 	}()
 	all, _ := io.ReadAll(conn) // nor end in peace
 	return all
+}
+
+// A guard answers for its own dialect's paths: whatever it requires there, others are read as ever.
+func TestGuardsKeepToThemselves(t *testing.T) {
+	t.Parallel()
+	strict := dialecttest.Rich()
+	strict.Adapters[0].Tokens = instance.TokensRequired
+	for _, d := range dialects() {
+		for _, s := range d.HTTP {
+			if s.Guard == nil || s.Render == nil {
+				continue
+			}
+			guest := &dialecttest.Guest{Guard: s.Guard, Instance: strict}
+			for _, other := range dialects() {
+				if other.Name == d.Name || other.At(s.Site).Render == nil {
+					continue
+				}
+				tree, err := other.At(s.Site).Render(strict)
+				if err != nil {
+					t.Fatal(err)
+				}
+				err = tree.Walk(func(path string, _ *document.Node) error {
+					if a := guest.Ask("GET", path, ""); a != nil && path != "" {
+						return fmt.Errorf("%s answers %d for /%s of %s", d.Name, a.Status, path, other.Name)
+					}
+					return nil
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	}
 }
