@@ -4,6 +4,7 @@ package dialect
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 
@@ -78,9 +79,9 @@ type Answer struct {
 	Err error
 }
 
-// Refuse is an answer with nothing but a status, in words.
+// Refuse is an answer with nothing but a status, in the words in which the carrier refuses too.
 func Refuse(status int) *Answer {
-	return &Answer{Status: status, Body: []byte(http.StatusText(status) + "\n")}
+	return &Answer{Status: status, Body: fmt.Appendf(nil, "%d %s\n", status, http.StatusText(status))}
 }
 
 // RefuseMethod is the answer to a method that a path does not have; allow lists those it has.

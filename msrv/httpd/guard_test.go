@@ -77,7 +77,7 @@ func TestGuard(t *testing.T) {
 		{"answers", "PUT", "//echo//x%2Fy/?z=1", "hi", "10.0.0.5:1", 202, `PUT echo/x/y "hi" of u-1 on front with 1`},
 		{"knows the adapter", "GET", "/echo", "", "[fe80::6]:1", 202, `GET echo "" of u-1 on back with 1`},
 		{"has nothing to say to HEAD", "HEAD", "/echo", "", "10.0.0.5:1", 202, ""},
-		{"bounds the body", "PUT", "/echo", strings.Repeat("x", 17), "10.0.0.5:1", 400, "Bad Request\n"},
+		{"bounds the body", "PUT", "/echo", strings.Repeat("x", 17), "10.0.0.5:1", 400, "400 Bad Request\n"},
 		{"leaves the rest to the tree", "GET", "/latest/user-data", "", "10.0.0.5:1", 200, secret},
 		{"sees known callers only", "PUT", "/echo", "", "10.0.0.7:1", 404, "404 Not Found\n"},
 		{"and those that may ask", "PUT", "/echo", "", "10.0.0.8:1", 404, "404 Not Found\n"},

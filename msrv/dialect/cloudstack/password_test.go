@@ -64,9 +64,9 @@ func TestPasswordWishes(t *testing.T) {
 		{"an empty wish", "GET", "/", []string{"DomU_Request", ""}, "200 bad_request", ""},
 		{"no wish", "GET", "/", nil, "200 bad_request", ""},
 		{"another header", "GET", "/", []string{"DomU-Request", "send_my_password"}, "200 bad_request", ""},
-		{"POST", "POST", "/", []string{"DomU_Request", "save_password"}, "405 Method Not Allowed\n", "GET, HEAD"},
-		{"POST of a known wish", "POST", "/", []string{"DomU_Request", "send_my_password"}, "405 Method Not Allowed\n", "GET, HEAD"},
-		{"OPTIONS", "OPTIONS", "/", nil, "405 Method Not Allowed\n", "GET, HEAD"},
+		{"POST", "POST", "/", []string{"DomU_Request", "save_password"}, "405 405 Method Not Allowed\n", "GET, HEAD"},
+		{"POST of a known wish", "POST", "/", []string{"DomU_Request", "send_my_password"}, "405 405 Method Not Allowed\n", "GET, HEAD"},
+		{"OPTIONS", "OPTIONS", "/", nil, "405 405 Method Not Allowed\n", "GET, HEAD"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -93,7 +93,7 @@ func TestPasswordLifecycle(t *testing.T) {
 		{"GET", send, "first", "200 first"},
 		{"GET", send, "first", "200 first"}, // still: the answer may have got lost
 		{"GET", "nonsense", "first", "200 bad_request"},
-		{"POST", saved, "first", "405 Method Not Allowed\n"},
+		{"POST", saved, "first", "405 405 Method Not Allowed\n"},
 		{"GET", send, "first", "200 first"},
 		{"GET", saved, "first", none},
 		{"GET", send, "first", none},
@@ -253,13 +253,13 @@ func FuzzPassword(f *testing.F) {
 		}
 		reads := method == "GET" || method == "HEAD"
 		isWish := http.CanonicalHeaderKey(name) == http.CanonicalHeaderKey("DomU_Request")
-		want := "405 Method Not Allowed\n"
+		want := "405 405 Method Not Allowed\n"
 		switch {
 		case !reads:
 		case isWish && wish == "send_my_password" && password != "":
 			want = "200 " + password
 		case isWish && wish == "saved_password" && failing && password != "":
-			want = "500 Internal Server Error\n"
+			want = "500 500 Internal Server Error\n"
 		case isWish && (wish == "send_my_password" || wish == "saved_password"):
 			want = "200 saved_password"
 		default:

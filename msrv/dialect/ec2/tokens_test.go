@@ -228,7 +228,7 @@ func TestPolicies(t *testing.T) {
 				if status(a) != tt.want {
 					t.Errorf("%s: status %d, want %d", method, status(a), tt.want)
 				}
-				if a != nil && string(a.Body) != "Unauthorized\n" {
+				if a != nil && string(a.Body) != "401 Unauthorized\n" {
 					t.Errorf("%s: body %q", method, a.Body)
 				}
 				if got := strings.Join(g.Counted, " "); got != tt.count {
@@ -455,11 +455,11 @@ func TestOverHTTP(t *testing.T) {
 		{"in small letters", "GET", leafPath, []string{strings.ToLower(tokenName), token}, 200, id},
 		{"HEAD", "HEAD", leafPath, []string{tokenName, token}, 200, ""},
 		{"forwarded", "GET", leafPath, []string{tokenName, token, forwarded, "10.0.0.1"}, 200, id},
-		{"sent twice", "GET", leafPath, []string{tokenName, token, tokenName, token}, 401, "Unauthorized\n"},
-		{"two in one line", "GET", leafPath, []string{tokenName, token + ", " + token}, 401, "Unauthorized\n"},
+		{"sent twice", "GET", leafPath, []string{tokenName, token, tokenName, token}, 401, "401 Unauthorized\n"},
+		{"two in one line", "GET", leafPath, []string{tokenName, token + ", " + token}, 401, "401 Unauthorized\n"},
 		{"none", "HEAD", leafPath, nil, 401, ""},
 		{"the list of versions", "GET", "/ec2/", nil, 200, body(t, g.Instance, "ec2")},
-		{"a forwarded PUT", "PUT", tokenPath, []string{ttlName, "60", forwarded, ""}, 403, "Forbidden\n"},
+		{"a forwarded PUT", "PUT", tokenPath, []string{ttlName, "60", forwarded, ""}, 403, "403 Forbidden\n"},
 	} {
 		code, text, _ := ask(tt.method, tt.path, tt.header...)
 		if code != tt.code || text != tt.text {

@@ -40,7 +40,7 @@ func TestPassword(t *testing.T) {
 	}
 	limit, beyond := strings.Repeat("p", maxPassword), strings.Repeat("p", maxPassword+1)
 	unset := call{"GET", "", 200, ""}
-	conflict := func(body string) call { return call{"POST", body, 409, "Conflict\n"} }
+	conflict := func(body string) call { return call{"POST", body, 409, "409 Conflict\n"} }
 	for _, tt := range []struct {
 		name  string
 		calls []call
@@ -52,7 +52,7 @@ func TestPassword(t *testing.T) {
 		{"as long as may be", []call{{"POST", limit, 200, ""}, {"GET", "", 200, limit}}},
 		{"too long", []call{{"POST", beyond, 400, "A password has at most 1020 bytes.\n"}, unset}},
 		{"no text", []call{{"POST", "\x00\xff\r\n", 200, ""}, {"GET", "", 200, "\x00\xff\r\n"}}},
-		{"other methods", []call{{"PUT", "x", 405, "Method Not Allowed\n"}, {"DELETE", "", 405, "Method Not Allowed\n"}, {"get", "", 405, "Method Not Allowed\n"}, unset}},
+		{"other methods", []call{{"PUT", "x", 405, "405 Method Not Allowed\n"}, {"DELETE", "", 405, "405 Method Not Allowed\n"}, {"get", "", 405, "405 Method Not Allowed\n"}, unset}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
