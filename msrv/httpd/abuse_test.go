@@ -28,7 +28,8 @@ import (
 // patience is how long an answer may take before a test gives up.
 const patience = 20 * time.Second
 
-// served is a server on two networks whose guests are at 127.0.0.1, 127.0.0.2 and so on.
+// served is a server on two networks whose guests are at 127.0.0.1 and 127.0.0.2; in blue one more has 127.0.1.1 to
+// 127.0.1.32.
 type served struct {
 	t           *testing.T
 	blue, green endpoint.Endpoint
@@ -52,6 +53,11 @@ func serve(t *testing.T) *served {
 			})
 		}
 	}
+	many := &store.Entry{Instance: &instance.Instance{UUID: "many"}, HTTP: atMetadata(document.Directory(nil))}
+	for i := 1; i <= 32; i++ {
+		many.Keys = append(many.Keys, store.Key{Network: "blue", Address: netip.AddrFrom4([4]byte{127, 0, 1, byte(i)})})
+	}
+	s.Put(many)
 	board := endpoint.NewBoard()
 	board.Post([]endpoint.Endpoint{w.blue, w.green})
 	log, hook := logtest.NewNullLogger()
@@ -190,6 +196,31 @@ func TestConnectionsOfOneNetwork(t *testing.T) {
 		conn.Close()
 	}
 	w.askUntil(w.blue, 1)
+}
+
+// Callers that nobody knows, such as a guest that takes one address after the other, have a share of their own.
+func TestConnectionsOfStrangers(t *testing.T) {
+	t.Parallel()
+	w := serve(t)
+	var open []net.Conn
+	for i := range httpd.MaxStrangerConnections {
+		open = append(open, w.dial(w.blue, 2, byte(1+i%8)))
+	}
+	for range 10 {
+		if got, ok := w.ask(w.dial(w.blue, 3, 1)); ok {
+			t.Fatalf("a stranger over the limit is answered %q", got)
+		}
+	}
+	if got, ok := w.ask(w.dial(w.blue, 0, 1)); !ok || got != "blue" {
+		t.Errorf("one that is known: %q, %v", got, ok)
+	}
+	wantOne(t, w.warnings(), "too many connections of callers that nobody knows")
+	for _, conn := range open {
+		conn.Close()
+	}
+	if got, ok := w.ask(w.dial(w.green, 3, 1)); !ok || !strings.HasPrefix(got, "404") {
+		t.Errorf("a stranger in the other network: %q, %v", got, ok)
+	}
 }
 
 // Whatever a guest sends, it gets an answer of a known kind and a bounded size, and the next caller a good one.

@@ -11,10 +11,12 @@ import (
 )
 
 // Limits on open connections. One costs about 16 KiB and a file descriptor, of which the process has a
-// limited number for all networks together. Clients use one or two at a time.
+// limited number for all networks together. Clients use one or two at a time. Callers that nobody knows
+// have a share of their own, so that a guest which takes many addresses leaves the others theirs.
 const (
-	MaxCallerConnections  = 64
-	MaxNetworkConnections = 1024
+	MaxCallerConnections   = 64
+	MaxNetworkConnections  = 1024
+	MaxStrangerConnections = 128
 )
 
 // limited is a listener that closes the connections that are too many, whether those of one caller or
@@ -22,12 +24,19 @@ const (
 // not at all.
 type limited struct {
 	net.Listener
-	log logrus.FieldLogger
+	knows func(netip.Addr) bool
+	log   logrus.FieldLogger
 
-	mu      sync.Mutex
-	open    int
-	full    bool // that the network has too many was logged
-	callers map[netip.Addr]*caller
+	mu        sync.Mutex
+	callers   map[netip.Addr]*caller
+	members   pool // connections of callers that were known when they came
+	strangers pool
+}
+
+// pool is a number of connections that share a limit.
+type pool struct {
+	open, limit int
+	told        bool // that they are too many was logged
 }
 
 // caller is an address that has connections.
@@ -36,9 +45,12 @@ type caller struct {
 	told bool // that it has too many was logged
 }
 
-// limit makes a listener with limits.
-func limit(l net.Listener, log logrus.FieldLogger) net.Listener {
-	return &limited{Listener: l, log: log, callers: make(map[netip.Addr]*caller)}
+// limit makes a listener with limits; knows tells the callers that somebody knows from strangers.
+func limit(l net.Listener, knows func(netip.Addr) bool, log logrus.FieldLogger) net.Listener {
+	return &limited{
+		Listener: l, knows: knows, log: log, callers: make(map[netip.Addr]*caller),
+		members: pool{limit: MaxNetworkConnections}, strangers: pool{limit: MaxStrangerConnections},
+	}
 }
 
 // Accept returns the next connection that is not one too many.
@@ -49,24 +61,31 @@ func (l *limited) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		from, err := netip.ParseAddrPort(conn.RemoteAddr().String())
-		if err == nil && l.admit(from.Addr()) {
-			return &counted{Conn: conn, gone: sync.OnceFunc(func() { l.dismiss(from.Addr()) })}, nil
+		if err == nil {
+			if in := l.admit(from.Addr()); in != nil {
+				return &counted{Conn: conn, gone: sync.OnceFunc(func() { l.dismiss(from.Addr(), in) })}, nil
+			}
 		}
 		_ = conn.Close() // nothing was said yet
 	}
 }
 
-// admit counts a connection, unless it is one too many. That is logged once, until the caller has no
-// connection any more, or the network has room again.
-func (l *limited) admit(from netip.Addr) bool {
+// admit counts a connection and returns the pool that it is in; nil for one too many. That is logged once,
+// until the caller has no connection any more, or the pool has room again.
+func (l *limited) admit(from netip.Addr) *pool {
+	known := l.knows(from.Unmap().WithZone(""))
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.open >= MaxNetworkConnections {
-		if !l.full {
-			l.log.WithField("limit", MaxNetworkConnections).Warn("too many connections in one network")
+	in, whose := &l.strangers, "of callers that nobody knows"
+	if known {
+		in, whose = &l.members, "in one network"
+	}
+	if in.open >= in.limit {
+		if !in.told {
+			l.log.WithField("limit", in.limit).Warn("too many connections " + whose)
 		}
-		l.full = true
-		return false
+		in.told = true
+		return nil
 	}
 	c := l.callers[from]
 	if c == nil {
@@ -78,19 +97,19 @@ func (l *limited) admit(from netip.Addr) bool {
 			l.log.WithFields(logrus.Fields{"caller": from, "limit": MaxCallerConnections}).Warn("too many connections of one caller")
 		}
 		c.told = true
-		return false
+		return nil
 	}
 	c.open++
-	l.open++
-	return true
+	in.open++
+	return in
 }
 
 // dismiss counts a connection that has ended.
-func (l *limited) dismiss(from netip.Addr) {
+func (l *limited) dismiss(from netip.Addr, in *pool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.open--
-	l.full = l.full && l.open > MaxNetworkConnections/2
+	in.open--
+	in.told = in.told && in.open > in.limit/2
 	c := l.callers[from]
 	if c.open--; c.open == 0 {
 		delete(l.callers, from)

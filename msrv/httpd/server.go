@@ -9,6 +9,7 @@ import (
 	stdlog "log"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/lf-edge/eve-metadata/msrv/dialect"
+	"github.com/lf-edge/eve-metadata/msrv/store"
 	"github.com/lf-edge/eve-metadata/pkg/endpoint"
 	"github.com/lf-edge/eve-metadata/pkg/task"
 )
@@ -103,6 +105,11 @@ func (s *Server) converge(running map[net.Listener]*site, wanted []endpoint.Endp
 	}
 }
 
+// knows tells whether a caller in a network is somebody's.
+func (s *Server) knows(network string) func(netip.Addr) bool {
+	return func(a netip.Addr) bool { return s.Store.Lookup(store.Key{Network: network, Address: a}) != nil }
+}
+
 // siteOf is the site that an endpoint is.
 func siteOf(r endpoint.Role) dialect.Site {
 	switch r {
@@ -161,7 +168,7 @@ func (s *Server) start(e endpoint.Endpoint) *site {
 	r := &site{server: s.handler(e).NewServer(), done: make(chan struct{})}
 	go func() {
 		defer close(r.done)
-		err := r.server.Serve(limit(borrow(e.Listener), log))
+		err := r.server.Serve(limit(borrow(e.Listener), s.knows(e.Network), log))
 		if !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 			log.WithError(err).Error("endpoint no longer served")
 		}
