@@ -68,7 +68,8 @@ type Handler struct {
 	Log     logrus.FieldLogger
 }
 
-// ServeHTTP answers one request and writes one line to the access log.
+// ServeHTTP answers one request and writes one line to the access log, but for the requests that are too
+// many: of those the log has one a RefusalInterval for each network, and the metrics have all.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	rec := &recorder{ResponseWriter: w, status: http.StatusOK}
@@ -86,11 +87,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fields["site"] = h.Site.String()
 	}
 	log := h.Log.WithFields(fields)
-	if rec.status >= http.StatusInternalServerError {
+	switch {
+	case rec.status >= http.StatusInternalServerError:
 		log.WithError(err).Error("metadata request not answered")
-		return
+	case errors.Is(err, errTooMany):
+		h.Limits.refusals.Do(func() { log.Warn("too many metadata requests") })
+	default:
+		log.Info("metadata request")
 	}
-	log.Info("metadata request")
 }
 
 // answer finds out who asks and has the guards or the tree answer. An error is what went wrong, whether or

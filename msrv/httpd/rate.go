@@ -4,6 +4,7 @@ package httpd
 
 import (
 	"sync"
+	"time"
 
 	"golang.org/x/time/rate"
 )
@@ -20,12 +21,16 @@ const (
 	// StrangerRate and StrangerBurst are for all callers of a network together that nobody knows.
 	StrangerRate  = 200
 	StrangerBurst = 2_000
+	// RefusalInterval is how long the access log is silent about refusals after one: who is told 429 asks
+	// again at once, and would fill the log with megabytes a second.
+	RefusalInterval = time.Second
 )
 
 // Limits are the limits of one network, over all its endpoints and both IP versions: what counts is the
 // instance, not the address. It is used by any number of goroutines. nil limits nothing.
 type Limits struct {
 	strangers, network *rate.Limiter
+	refusals           rate.Sometimes // that are logged
 
 	mu        sync.Mutex
 	instances map[string]*rate.Limiter // by UUID
@@ -40,6 +45,7 @@ func NewLimits() *Limits {
 	return &Limits{
 		strangers: rate.NewLimiter(StrangerRate, StrangerBurst),
 		network:   rate.NewLimiter(NetworkRate, NetworkBurst),
+		refusals:  rate.Sometimes{Interval: RefusalInterval},
 		instances: make(map[string]*rate.Limiter),
 		pruneAt:   minPrune,
 	}

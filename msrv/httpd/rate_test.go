@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/sirupsen/logrus"
+
 	"github.com/lf-edge/eve-metadata/msrv/httpd"
 )
 
@@ -57,6 +59,28 @@ func TestRateOfStrangers(t *testing.T) {
 		}
 		check(t, "one more", asks(h, 1, "10.0.2.1:1"), "map[429:1]")
 		check(t, "one that is known", asks(h, 1, "10.0.0.5:1"), "map[200:1]")
+	})
+}
+
+// A guest that goes on although it is told to wait does not fill the log.
+func TestRefusalsInLog(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h, hook := newHandler(t)
+		h.Limits = httpd.NewLimits()
+		asks(h, httpd.InstanceBurst, "10.0.0.5:1")
+		for range 3 {
+			hook.Reset()
+			asks(h, httpd.InstanceRate+100, "10.0.0.5:1")
+			lines := map[logrus.Level]int{}
+			for _, e := range hook.AllEntries() {
+				lines[e.Level]++
+			}
+			if lines[logrus.WarnLevel] != 1 {
+				t.Errorf("%d refusals are logged in a second, want 1", lines[logrus.WarnLevel])
+			}
+			<-time.After(httpd.RefusalInterval) // of the bubble's clock
+		}
 	})
 }
 
