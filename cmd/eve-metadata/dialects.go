@@ -10,7 +10,8 @@ import (
 	"github.com/lf-edge/eve-metadata/msrv/dialect/openstack"
 )
 
-// dialects are all that guests may speak. The first that answers a path is the one that is heard.
+// dialects are all that guests may speak. Their guards are asked, and their trees laid over one another, in
+// this order.
 func dialects() []dialect.Dialect {
 	return []dialect.Dialect{openstack.Dialect(), ec2.Dialect(), nocloud.Dialect(), cloudstack.Dialect()}
 }

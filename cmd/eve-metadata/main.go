@@ -59,9 +59,10 @@ func newRootCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "eve-metadata",
 		Short: "Metadata for the app instances of an EVE edge node",
-		Long: `eve-metadata gives every virtual machine and container on an edge node its metadata: OpenStack's
-and EC2's words over http://169.254.169.254, NoCloud over HTTP or on a drive. It makes a network
-namespace for every app network, and serves each network on its own from one process.
+		Long: `eve-metadata gives every virtual machine and container on an edge node its metadata: in OpenStack's,
+EC2's and NoCloud's words over http://169.254.169.254, in CloudStack's at the guest's router, and on a
+NoCloud drive or a ConfigDrive. It makes a network namespace for every app network, and serves each
+network on its own from one process.
 
 Exit codes: 0 all is well, 1 it did not work (the reason is on standard error), 2 wrong usage.`,
 		Example: `  # Serve the embedded example, with all state under /tmp/md

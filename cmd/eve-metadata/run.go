@@ -47,7 +47,7 @@ It needs root, or to be root of a user namespace with a network and a mount name
 
   unshare --user --map-root-user --net --mount eve-metadata run --root "$HOME/md"
 
-State, below --root: sockets and files of the topics in run/ and persist/, namespaces in run/netns,
+State, below --root: sockets and files of the topics in var/run/ and persist/, namespaces in run/netns,
 drives in run/mdsrv/drives, the device's secret in persist/mdsrv. Ready is told to $NOTIFY_SOCKET.`,
 		Example: `  sudo eve-metadata run
   sudo eve-metadata run --manifests /etc/eve-metadata

@@ -49,8 +49,9 @@ func (r *Request) ReadBody(limit int) ([]byte, error) {
 	return body, err
 }
 
-// Reports keeps what one instance has said, by subject, for as long as the app is there and durably: what
-// was put is there again after a crash. Subjects are the dialects' own: "openstack-password".
+// Reports keeps what one instance has said, by subject, durably: what was put is there again after a crash.
+// It stays for as long as the app is there in this version: another version is another instance, and has
+// said nothing yet. Subjects are the dialects' own: "openstack-password".
 type Reports interface {
 	// Get returns what was said last; nil for nothing.
 	Get(subject string) []byte

@@ -28,8 +28,8 @@ import (
 // patience is how long an answer may take before a test gives up.
 const patience = 20 * time.Second
 
-// served is a server on two networks whose guests are at 127.0.0.1 and 127.0.0.2; in blue one more has 127.0.1.1 to
-// 127.0.1.32.
+// served is a server on two networks whose guests are at 127.0.0.1, which is also at 127.0.4.1, and 127.0.0.2; in blue
+// there are more, at 127.0.1.1 to 127.0.1.32.
 type served struct {
 	t           *testing.T
 	blue, green endpoint.Endpoint
@@ -49,15 +49,19 @@ func serve(t *testing.T) *served {
 				Instance: &instance.Instance{UUID: fmt.Sprint(network, i)},
 				HTTP: atMetadata(document.Directory(nil,
 					document.Entry{Name: "name", Node: document.File(document.Text(network))}, document.Entry{Name: "big", Node: big})),
-				Keys: []store.Key{{Network: network, Address: netip.AddrFrom4([4]byte{127, 0, 0, byte(i)})}},
+				Keys: []store.Key{
+					{Network: network, Address: netip.AddrFrom4([4]byte{127, 0, 0, byte(i)})},
+					{Network: network, Address: netip.AddrFrom4([4]byte{127, 0, byte(3 + i), 1})},
+				},
 			})
 		}
 	}
-	many := &store.Entry{Instance: &instance.Instance{UUID: "many"}, HTTP: atMetadata(document.Directory(nil))}
 	for i := 1; i <= 32; i++ {
-		many.Keys = append(many.Keys, store.Key{Network: "blue", Address: netip.AddrFrom4([4]byte{127, 0, 1, byte(i)})})
+		s.Put(&store.Entry{
+			Instance: &instance.Instance{UUID: fmt.Sprint("more", i)}, HTTP: atMetadata(document.Directory(nil)),
+			Keys: []store.Key{{Network: "blue", Address: netip.AddrFrom4([4]byte{127, 0, 1, byte(i)})}},
+		})
 	}
-	s.Put(many)
 	board := endpoint.NewBoard()
 	board.Post([]endpoint.Endpoint{w.blue, w.green})
 	log, hook := logtest.NewNullLogger()
@@ -151,8 +155,8 @@ func TestConnectionsOfOneCaller(t *testing.T) {
 	t.Parallel()
 	w := serve(t)
 	var open []net.Conn
-	for range httpd.MaxCallerConnections {
-		open = append(open, w.dial(w.blue, 0, 1))
+	for range httpd.MaxCallerConnections / 2 {
+		open = append(open, w.dial(w.blue, 0, 1), w.dial(w.blue, 4, 1)) // it has two addresses
 	}
 	if got, ok := w.ask(open[len(open)-1]); !ok || got != "blue" {
 		t.Errorf("last connection within the limit: %q, %v", got, ok)
@@ -214,7 +218,7 @@ func TestConnectionsOfStrangers(t *testing.T) {
 	if got, ok := w.ask(w.dial(w.blue, 0, 1)); !ok || got != "blue" {
 		t.Errorf("one that is known: %q, %v", got, ok)
 	}
-	wantOne(t, w.warnings(), "too many connections of callers that nobody knows")
+	wantOne(t, w.warnings(), "too many connections in one network")
 	for _, conn := range open {
 		conn.Close()
 	}

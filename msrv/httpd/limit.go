@@ -11,25 +11,24 @@ import (
 )
 
 // Limits on open connections. One costs about 16 KiB and a file descriptor, of which the process has a
-// limited number for all networks together. Clients use one or two at a time. Callers that nobody knows
-// have a share of their own, so that a guest which takes many addresses leaves the others theirs.
+// limited number for all networks together. Clients use one or two at a time. What counts is the instance,
+// not the address that it asks from or at. Callers that nobody knows have a share of their own, so that a guest which takes many addresses leaves the others theirs.
 const (
 	MaxCallerConnections   = 64
 	MaxNetworkConnections  = 1024
 	MaxStrangerConnections = 128
 )
 
-// limited is a listener that closes the connections that are too many, whether those of one caller or
-// those of the network, so that a guest that opens all it can harms others little, and other networks
-// not at all.
-type limited struct {
-	net.Listener
-	knows func(netip.Addr) bool
+// connections are the open ones of a network, over all its endpoints and both IP versions. A guest that
+// opens all it can harms others little, and other networks not at all. It is used by any number of
+// goroutines.
+type connections struct {
+	whose func(netip.Addr) string // the instance's UUID; "" for nobody's
 	log   logrus.FieldLogger
 
 	mu        sync.Mutex
-	callers   map[netip.Addr]*caller
-	members   pool // connections of callers that were known when they came
+	callers   map[string]*pool // by instance, and strangers by address
+	members   pool             // of callers that were known when they came
 	strangers pool
 }
 
@@ -39,22 +38,22 @@ type pool struct {
 	told        bool // that they are too many was logged
 }
 
-// caller is an address that has connections.
-type caller struct {
-	open int
-	told bool // that it has too many was logged
-}
-
-// limit makes a listener with limits; knows tells the callers that somebody knows from strangers.
-func limit(l net.Listener, knows func(netip.Addr) bool, log logrus.FieldLogger) net.Listener {
-	return &limited{
-		Listener: l, knows: knows, log: log, callers: make(map[netip.Addr]*caller),
+// newConnections returns a network's connections before there are any.
+func newConnections(whose func(netip.Addr) string, log logrus.FieldLogger) *connections {
+	return &connections{
+		whose: whose, log: log, callers: make(map[string]*pool),
 		members: pool{limit: MaxNetworkConnections}, strangers: pool{limit: MaxStrangerConnections},
 	}
 }
 
+// limited is a listener that closes the connections that are too many.
+type limited struct {
+	net.Listener
+	all *connections
+}
+
 // Accept returns the next connection that is not one too many.
-func (l *limited) Accept() (net.Conn, error) {
+func (l limited) Accept() (net.Conn, error) {
 	for {
 		conn, err := l.Listener.Accept()
 		if err != nil {
@@ -62,57 +61,60 @@ func (l *limited) Accept() (net.Conn, error) {
 		}
 		from, err := netip.ParseAddrPort(conn.RemoteAddr().String())
 		if err == nil {
-			if in := l.admit(from.Addr()); in != nil {
-				return &counted{Conn: conn, gone: sync.OnceFunc(func() { l.dismiss(from.Addr(), in) })}, nil
+			if gone := l.all.admit(from.Addr().Unmap().WithZone("")); gone != nil {
+				return &counted{Conn: conn, gone: sync.OnceFunc(gone)}, nil
 			}
 		}
 		_ = conn.Close() // nothing was said yet
 	}
 }
 
-// admit counts a connection and returns the pool that it is in; nil for one too many. That is logged once,
-// until the caller has no connection any more, or the pool has room again.
-func (l *limited) admit(from netip.Addr) *pool {
-	known := l.knows(from.Unmap().WithZone(""))
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	in, whose := &l.strangers, "of callers that nobody knows"
-	if known {
-		in, whose = &l.members, "in one network"
+// admit counts a connection and returns what counts its end; nil for one too many. That is logged once, until
+// the caller has no connection any more, or its network has room again.
+func (c *connections) admit(from netip.Addr) (gone func()) {
+	whose := c.whose(from)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	share, who := &c.members, whose
+	if whose == "" {
+		share, who = &c.strangers, from.String()
 	}
-	if in.open >= in.limit {
-		if !in.told {
-			l.log.WithField("limit", in.limit).Warn("too many connections " + whose)
-		}
-		in.told = true
+	if share.isFull() {
+		c.tell(share, "too many connections in one network", logrus.Fields{"known": whose != ""})
 		return nil
 	}
-	c := l.callers[from]
-	if c == nil {
-		c = &caller{}
-		l.callers[from] = c
+	caller := c.callers[who]
+	if caller == nil {
+		caller = &pool{limit: MaxCallerConnections}
+		c.callers[who] = caller
 	}
-	if c.open >= MaxCallerConnections {
-		if !c.told {
-			l.log.WithFields(logrus.Fields{"caller": from, "limit": MaxCallerConnections}).Warn("too many connections of one caller")
-		}
-		c.told = true
+	if caller.isFull() {
+		c.tell(caller, "too many connections of one caller", logrus.Fields{"caller": from})
 		return nil
 	}
-	c.open++
-	in.open++
-	return in
+	caller.open++
+	share.open++
+	return func() { c.dismiss(who, caller, share) }
+}
+
+func (p *pool) isFull() bool { return p.open >= p.limit }
+
+// tell logs, once, that a pool is full.
+func (c *connections) tell(p *pool, what string, fields logrus.Fields) {
+	if !p.told {
+		c.log.WithField("limit", p.limit).WithFields(fields).Warn(what)
+	}
+	p.told = true
 }
 
 // dismiss counts a connection that has ended.
-func (l *limited) dismiss(from netip.Addr, in *pool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	in.open--
-	in.told = in.told && in.open > in.limit/2
-	c := l.callers[from]
-	if c.open--; c.open == 0 {
-		delete(l.callers, from)
+func (c *connections) dismiss(who string, caller, share *pool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	share.open--
+	share.told = share.told && share.open > share.limit/2
+	if caller.open--; caller.open == 0 {
+		delete(c.callers, who)
 	}
 }
 

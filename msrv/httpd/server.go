@@ -50,8 +50,14 @@ type Server struct {
 	Metrics  *Metrics // nil: nothing is counted
 	Log      logrus.FieldLogger
 
-	ready  task.Ready
-	limits map[string]*Limits // by network
+	ready task.Ready
+	sizes map[string]size // by network
+}
+
+// size is how much of the service a network may take.
+type size struct {
+	*Limits
+	*connections
 }
 
 // String names the task.
@@ -67,7 +73,7 @@ func (s *Server) Run(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	}
-	s.limits = make(map[string]*Limits)
+	s.sizes = make(map[string]size)
 	var stopping sync.WaitGroup
 	running := make(map[net.Listener]*site)
 	stop := func(r *site) { stopping.Go(func() { r.stop(context.WithoutCancel(ctx)) }) }
@@ -97,17 +103,29 @@ func (s *Server) converge(running map[net.Listener]*site, wanted []endpoint.Endp
 			delete(running, l)
 		}
 	}
-	for network := range s.limits {
+	for network := range s.sizes {
 		if !slices.ContainsFunc(wanted, func(e endpoint.Endpoint) bool { return e.Network == network }) {
-			delete(s.limits, network)
+			delete(s.sizes, network)
 			s.Metrics.forget(network)
 		}
 	}
 }
 
-// knows tells whether a caller in a network is somebody's.
-func (s *Server) knows(network string) func(netip.Addr) bool {
-	return func(a netip.Addr) bool { return s.Store.Lookup(store.Key{Network: network, Address: a}) != nil }
+// size is what a network may take, the same for all its endpoints.
+func (s *Server) size(network string) size {
+	of, there := s.sizes[network]
+	if !there {
+		whose := func(a netip.Addr) string {
+			e := s.Store.Lookup(store.Key{Network: network, Address: a})
+			if e == nil {
+				return ""
+			}
+			return e.Instance.UUID
+		}
+		of = size{NewLimits(), newConnections(whose, s.Log.WithField("network", network))}
+		s.sizes[network] = of
+	}
+	return of
 }
 
 // siteOf is the site that an endpoint is.
@@ -124,12 +142,9 @@ func siteOf(r endpoint.Role) dialect.Site {
 
 // handler makes the handler of one endpoint.
 func (s *Server) handler(e endpoint.Endpoint) *Handler {
-	if s.limits[e.Network] == nil {
-		s.limits[e.Network] = NewLimits()
-	}
 	h := &Handler{
 		Network: e.Network, Site: siteOf(e.Role), Store: s.Store, Reports: s.Reports, Grace: NewcomerGrace,
-		Limits: s.limits[e.Network], Metrics: s.Metrics, Log: s.Log,
+		Limits: s.size(e.Network).Limits, Metrics: s.Metrics, Log: s.Log,
 	}
 	for _, d := range s.Dialects {
 		if g := d.At(h.Site).Guard; g != nil {
@@ -166,9 +181,10 @@ func (h *Handler) NewServer() *http.Server {
 func (s *Server) start(e endpoint.Endpoint) *site {
 	log := s.Log.WithFields(logrus.Fields{"network": e.Network, "address": e.Address})
 	r := &site{server: s.handler(e).NewServer(), done: make(chan struct{})}
+	all := s.size(e.Network).connections
 	go func() {
 		defer close(r.done)
-		err := r.server.Serve(limit(borrow(e.Listener), s.knows(e.Network), log))
+		err := r.server.Serve(limited{borrow(e.Listener), all})
 		if !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 			log.WithError(err).Error("endpoint no longer served")
 		}
