@@ -35,7 +35,7 @@ func newRenderCommand() *cobra.Command {
 		Use:   "render [INSTANCE [PATH]]",
 		Short: "Show what a guest would see",
 		Long: `render shows what a guest would see, without running anything and without privileges: the instances
-that there are, or the tree that one of them reads at the metadata address, or one document of it,
+that there are, or the tree that one of them reads over HTTP, or one document of it,
 byte for byte, or what to start its virtual machine with. INSTANCE is a name, a hostname or a UUID.
 
 --launch shows what makes a guest find its metadata: the arguments for QEMU, one per line, quoted for a

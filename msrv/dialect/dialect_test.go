@@ -58,6 +58,17 @@ func TestOneLine(t *testing.T) {
 	}
 }
 
+func TestWord(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"hall-7": "hall-7", " a\nb ": "a-b", `{"a":1}`: `-"a":1}`, "{": "{", "{}": "-}", "a{}": "a{}", "": "",
+	} {
+		if got := dialect.Word(in); got != want {
+			t.Errorf("Word(%q) is %q, want %q", in, got, want)
+		}
+	}
+}
+
 // FuzzKeys holds what the clients need, whatever comes in.
 func FuzzKeys(f *testing.F) {
 	f.Add("alice", "ssh-rsa A", "alice", "ssh-rsa B\nssh-rsa C")

@@ -62,3 +62,13 @@ func OneLine(text string) string {
 		return r
 	}, text)
 }
+
+// Word is a text that clients read as just that: a line break would make it a list to them, and braces
+// around it a JSON object to cloud-init. What would do so is a '-' instead.
+func Word(text string) string {
+	text = OneLine(text)
+	if strings.HasPrefix(text, "{") && strings.HasSuffix(text, "}") {
+		return "-" + text[1:]
+	}
+	return text
+}

@@ -61,6 +61,10 @@ func BondModes() []string {
 	return []string{"balance-rr", "active-backup", "balance-xor", "broadcast", "802.3ad", "balance-tlb", "balance-alb"}
 }
 
+// BondMonitor is how often, in milliseconds, a bond looks whether its cards have a link: the value that the
+// kernel's documentation starts from. Without one the kernel never looks, and a bond keeps to a dead card.
+const BondMonitor = 100
+
 // MaxVLAN is the highest number of a VLAN (IEEE 802.1Q).
 const MaxVLAN = 4094
 

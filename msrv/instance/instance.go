@@ -45,6 +45,8 @@ type Instance struct {
 	Image            string
 	// Architecture is the processor's in Go's words: "amd64", "arm64"; "" when not known.
 	Architecture string
+	// Container tells a container from a virtual machine.
+	Container bool
 	// DedicatedCPUs are the guest's processors, counted from 0, that share their real one with nobody.
 	DedicatedCPUs []int
 

@@ -102,6 +102,7 @@ func fromApp(inst *instance.Instance, app *eve.AppInstanceConfig) {
 		inst.Version = "0"
 	}
 	inst.Name = app.DisplayName
+	inst.Container = app.FixedResources.VirtualizationMode == eve.VmModeNoHyper
 	if inst.Hostname = hostLabel(app.DisplayName); inst.Hostname == "" {
 		inst.Hostname = inst.UUID
 	}

@@ -171,6 +171,11 @@ func TestJoinApp(t *testing.T) {
 			}),
 		},
 		{
+			name:  "a container",
+			facts: intake.Facts{App: app(func(a *eve.AppInstanceConfig) { a.FixedResources.VirtualizationMode = eve.VmModeNoHyper })},
+			want:  with(func(i *instance.Instance) { i.Container = true }),
+		},
+		{
 			name: "processors that are pinned",
 			facts: intake.Facts{Architecture: "arm64", App: app(func(a *eve.AppInstanceConfig) {
 				a.FixedResources.VCpus, a.FixedResources.CPUsPinned = 3, true

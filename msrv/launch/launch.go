@@ -104,9 +104,12 @@ func tableOf(entries ...entry) *table {
 // card is a network card with the tap that is its host's end.
 type card struct{ tap, mac string }
 
-// cards are the instance's network cards that have a tap.
+// cards are the instance's network cards that have a tap; a container's have none.
 func cards(in *instance.Instance) []card {
 	var out []card
+	if in.Container {
+		return nil
+	}
 	for _, a := range in.Adapters {
 		if a.Kind == instance.Card && a.Port != "" && a.MAC != nil {
 			out = append(out, card{tap: a.Port, mac: a.MAC.String()})

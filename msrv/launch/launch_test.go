@@ -245,3 +245,16 @@ func TestPlainest(t *testing.T) {
 		t.Errorf("firmware %v", got.Firmware)
 	}
 }
+
+// A container has veths, which are no taps to start a machine with.
+func TestContainer(t *testing.T) {
+	t.Parallel()
+	in := dialecttest.Small()
+	if l := launch.Of(dialects(), in, ""); !slices.Contains(l.QEMU, "-netdev") {
+		t.Fatalf("a virtual machine has no tap: %q", l.QEMU)
+	}
+	in.Container = true
+	if l := launch.Of(dialects(), in, ""); slices.Contains(l.QEMU, "-netdev") || strings.Contains(l.Libvirt, "interface") {
+		t.Errorf("a container has taps: %q\n%s", l.QEMU, l.Libvirt)
+	}
+}

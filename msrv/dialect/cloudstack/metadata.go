@@ -33,11 +33,11 @@ type value struct {
 // them: public addresses, the cloud's identifier, the host.
 func values(in *instance.Instance) []value {
 	return append([]value{
-		{name: "service-offering", text: dialect.OneLine(in.InstanceType), needed: true},
-		{name: "availability-zone", text: dialect.OneLine(in.AvailabilityZone), needed: true},
+		{name: "service-offering", text: dialect.Word(in.InstanceType), needed: true},
+		{name: "availability-zone", text: dialect.Word(in.AvailabilityZone), needed: true},
 		{name: "local-ipv4", text: dialect.FirstIPv4(in)},
-		{name: "local-hostname", text: dialect.OneLine(in.FQDN())},
-		{name: "instance-id", text: dialect.OneLine(in.ID())},
+		{name: "local-hostname", text: dialect.Word(in.FQDN())},
+		{name: "instance-id", text: dialect.Word(in.ID())},
 		{name: "vm-id", text: in.UUID},
 		{name: "public-keys", text: publicKeys(in)},
 	}, variables(in.Tags)...)

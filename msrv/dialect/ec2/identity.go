@@ -30,14 +30,14 @@ type identity struct {
 // dynamic is the directory dynamic, which has the identity document alone.
 func dynamic(in *instance.Instance) (entry, error) {
 	doc, err := document.JSON(identity{
-		AccountID:        word(in.ProjectID),
+		AccountID:        dialect.Word(in.ProjectID),
 		Architecture:     architecture(in.Architecture),
-		AvailabilityZone: word(in.AvailabilityZone),
+		AvailabilityZone: dialect.Word(in.AvailabilityZone),
 		ImageID:          imageID(in),
 		InstanceID:       instanceID(in),
-		InstanceType:     word(in.InstanceType),
+		InstanceType:     dialect.Word(in.InstanceType),
 		PrivateIP:        dialect.FirstIPv4(in),
-		Region:           word(in.Region),
+		Region:           dialect.Word(in.Region),
 		Version:          identityVersion,
 	})
 	if err != nil {

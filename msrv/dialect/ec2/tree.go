@@ -24,7 +24,7 @@ type entry struct {
 
 // text is a file of one line, not there for an empty text.
 func text(since, name, t string) entry {
-	if t = word(t); t == "" {
+	if t = dialect.Word(t); t == "" {
 		return entry{name: name}
 	}
 	return line(since, name, t)
@@ -46,7 +46,7 @@ func number(since, name string, n int) entry {
 func list(since, name string, lines ...string) entry {
 	var words []string
 	for _, l := range lines {
-		if l = word(l); l != "" {
+		if l = dialect.Word(l); l != "" {
 			words = append(words, l)
 		}
 	}
@@ -61,16 +61,6 @@ func list(since, name string, lines ...string) entry {
 // directory has entries in the order of its listing; it is there when one of them is.
 func directory(since, name string, below ...entry) entry {
 	return entry{since: since, name: name, below: below}
-}
-
-// word is a text that clients read as just that: a line break would make it a list to them, and braces
-// around it a JSON object to cloud-init. What would do so is a '-' instead.
-func word(t string) string {
-	t = dialect.OneLine(t)
-	if strings.HasPrefix(t, "{") && strings.HasSuffix(t, "}") {
-		return "-" + t[1:]
-	}
-	return t
 }
 
 // isListable tells whether a name from outside can be a line of a listing and an element of a path.

@@ -10,10 +10,6 @@ import (
 	"github.com/lf-edge/eve-metadata/msrv/instance"
 )
 
-// miiMonitor is how often, in milliseconds, a bond looks whether its cards have a link. A bond that does
-// not look never fails over; 100 is what the kernel's documentation starts from.
-const miiMonitor = 100
-
 // networkConfig makes network-config in version 2; nil when there is no card to speak of: cloud-init then
 // asks DHCP on the first card, where a configuration without cards would leave it without any.
 func networkConfig(links []link) (*document.Document, error) {
@@ -33,7 +29,7 @@ func networkConfig(links []link) (*document.Document, error) {
 		case instance.Bond:
 			out.Bonds[l.name] = bond{
 				Interfaces: l.over,
-				Parameters: bondParameters{Mode: l.BondMode, MIIMonitorInterval: strconv.Itoa(miiMonitor)},
+				Parameters: bondParameters{Mode: l.BondMode, MIIMonitorInterval: strconv.Itoa(dialect.BondMonitor)},
 				MACAddress: l.address,
 				settings:   settingsOf(l.Adapter),
 			}

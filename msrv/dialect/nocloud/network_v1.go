@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/lf-edge/eve-metadata/msrv/dialect"
 	"github.com/lf-edge/eve-metadata/msrv/document"
 	"github.com/lf-edge/eve-metadata/msrv/instance"
 )
@@ -25,7 +26,7 @@ func networkConfigV1(links []link) (*document.Document, error) {
 		case instance.Bond:
 			d.Type = "bond"
 			d.BondInterfaces = l.over
-			d.Params = &bondParams{Mode: l.BondMode, MIIMonitor: miiMonitor}
+			d.Params = &bondParams{Mode: l.BondMode, MIIMonitor: dialect.BondMonitor}
 		case instance.VLAN:
 			d.Type = "vlan"
 			d.VLANLink, d.VLANID = l.over[0], l.VLAN

@@ -14,7 +14,7 @@ import (
 )
 
 // networkData makes network_data.json, valid by the schema that Nova publishes
-// (doc/api_schemas/network_data.json); nil when there is no card to speak of. A document without links
+// (doc/api_schemas/network_data.json) but for the netmask of a single IPv4 host, which its pattern forgot; nil when there is no card to speak of. A document without links
 // would be worse than none: cloud-init then configures no card at all, where a 404 makes it ask DHCP.
 func networkData(nics []instance.Adapter) (*document.Node, error) {
 	if len(nics) == 0 {
@@ -41,10 +41,6 @@ func networkData(nics []instance.Adapter) (*document.Node, error) {
 	return document.File(doc), nil
 }
 
-// bondMIIMon is how often, in milliseconds, a bond looks whether its cards have a link: the value that the
-// kernel's documentation starts from. Without one the kernel never looks, and a bond keeps to a dead card.
-const bondMIIMon = 100
-
 // links are the adapters, each under an id of its own: interface0, interface1 and so on for cards; bond0
 // and so on for bonds, which is what cloud-init calls them in the guest; and for a VLAN the id of what it
 // is on, a dot and its number. None gets a name in the guest (cloud-init has a field for that, Nova has
@@ -59,7 +55,7 @@ func links(nics []instance.Adapter) []link {
 			l.ID, l.Type, l.MAC = fmt.Sprintf("interface%d", count[a.Kind]), "phy", a.MAC.String()
 		case instance.Bond:
 			l.ID, l.Type, l.MAC = fmt.Sprintf("bond%d", count[a.Kind]), "bond", a.MAC.String()
-			l.BondMode, l.BondMIIMon = a.BondMode, bondMIIMon
+			l.BondMode, l.BondMIIMon = a.BondMode, dialect.BondMonitor
 			for _, name := range a.Over {
 				l.BondLinks = append(l.BondLinks, out[named(nics, name)].ID)
 			}
