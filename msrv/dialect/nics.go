@@ -35,10 +35,9 @@ const (
 //     routes is the gateway where there is none, and left out where there is one.
 //   - An MTU beyond MinMTU and MaxMTU counts as not known.
 func NICs(in *instance.Instance) []instance.Adapter {
-	b := nics{macs: make(map[string]bool), byName: make(map[string]int), vlans: make(map[vlanID]bool)}
+	b := nics{macs: make(map[string]bool), vlans: make(map[vlanID]bool)}
 	for _, a := range in.Adapters {
-		_, twice := b.byName[a.Name]
-		if (twice && a.Kind != instance.Card) || !b.fits(&a) {
+		if (a.Kind != instance.Card && Named(b.list, a.Name) >= 0) || !b.fits(&a) {
 			continue
 		}
 		if a.MTU < MinMTU || a.MTU > MaxMTU {
@@ -48,12 +47,15 @@ func NICs(in *instance.Instance) []instance.Adapter {
 		a.IPv6 = family(a.IPv6, is6)
 		a.Nameservers = nameservers(a.Nameservers)
 		a.Search = names(a.Search)
-		if !twice {
-			b.byName[a.Name] = len(b.list)
-		}
 		b.list = append(b.list, a)
 	}
 	return b.list
+}
+
+// Named is the index in NICs of the adapter that a name in Adapter.Over means, the first that has it; -1 for
+// none.
+func Named(nics []instance.Adapter, name string) int {
+	return slices.IndexFunc(nics, func(a instance.Adapter) bool { return a.Name == name })
 }
 
 // BondModes are the modes of a bond, as the kernel and Nova's network_data.json name them.
@@ -70,10 +72,9 @@ const MaxVLAN = 4094
 
 // nics is a list of adapters in the making.
 type nics struct {
-	list   []instance.Adapter
-	byName map[string]int
-	macs   map[string]bool // of cards
-	vlans  map[vlanID]bool
+	list  []instance.Adapter
+	macs  map[string]bool // of cards
+	vlans map[vlanID]bool
 }
 
 // vlanID tells VLANs apart.
@@ -102,8 +103,8 @@ func (b *nics) fits(a *instance.Adapter) bool {
 func (b *nics) fitsBond(a *instance.Adapter) bool {
 	var cards []string
 	for _, name := range a.Over {
-		i, ok := b.byName[name]
-		if ok && b.list[i].Kind == instance.Card && !b.bonded(name) && !slices.Contains(cards, name) {
+		i := Named(b.list, name)
+		if i >= 0 && b.list[i].Kind == instance.Card && !b.bonded(name) && !slices.Contains(cards, name) {
 			cards = append(cards, name)
 		}
 	}
@@ -112,10 +113,10 @@ func (b *nics) fitsBond(a *instance.Adapter) bool {
 	}
 	a.Over = cards
 	if len(a.MAC) != macLen {
-		a.MAC = b.list[b.byName[cards[0]]].MAC
+		a.MAC = b.list[Named(b.list, cards[0])].MAC
 	}
 	for _, name := range cards {
-		card := &b.list[b.byName[name]]
+		card := &b.list[Named(b.list, name)]
 		card.IPv4, card.IPv6 = instance.Addressing{}, instance.Addressing{}
 		card.Nameservers, card.Search = nil, nil
 	}
@@ -133,9 +134,9 @@ func (b *nics) fitsVLAN(a *instance.Adapter) bool {
 	if len(a.Over) != 1 || a.VLAN < 1 || a.VLAN > MaxVLAN {
 		return false
 	}
-	i, ok := b.byName[a.Over[0]]
+	i := Named(b.list, a.Over[0])
 	id := vlanID{a.Over[0], a.VLAN}
-	if !ok || b.list[i].Kind == instance.VLAN || b.vlans[id] {
+	if i < 0 || b.list[i].Kind == instance.VLAN || b.vlans[id] {
 		return false
 	}
 	b.vlans[id] = true

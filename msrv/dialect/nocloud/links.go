@@ -26,12 +26,11 @@ type link struct {
 func linksOf(in *instance.Instance) []link {
 	nics := dialect.NICs(in)
 	links := make([]link, 0, len(nics))
-	first := make(map[string]link, len(nics)) // by the adapter's name: the first that has it is meant
 	cards, bonds := 0, 0
 	for _, a := range nics {
 		l := link{Adapter: a, address: a.MAC.String()}
 		for _, name := range a.Over {
-			l.over = append(l.over, first[name].name)
+			l.over = append(l.over, links[dialect.Named(nics, name)].name)
 		}
 		switch a.Kind {
 		case instance.Card:
@@ -41,14 +40,11 @@ func linksOf(in *instance.Instance) []link {
 			l.name = fmt.Sprintf("bond%d", bonds)
 			bonds++
 		case instance.VLAN:
-			below := first[a.Over[0]]
+			below := links[dialect.Named(nics, a.Over[0])]
 			l.name = fmt.Sprintf("%s.%d", below.name, a.VLAN)
-			if l.address == below.MAC.String() {
+			if l.address == below.address {
 				l.address = ""
 			}
-		}
-		if _, twice := first[a.Name]; !twice {
-			first[a.Name] = l
 		}
 		links = append(links, l)
 	}

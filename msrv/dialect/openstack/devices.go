@@ -5,6 +5,7 @@ package openstack
 import (
 	"slices"
 
+	"github.com/lf-edge/eve-metadata/msrv/dialect"
 	"github.com/lf-edge/eve-metadata/msrv/instance"
 )
 
@@ -39,7 +40,7 @@ func onlyVLAN(nics []instance.Adapter, card int) int {
 	}
 	vlan := 0
 	for _, a := range nics {
-		if !slices.ContainsFunc(a.Over, func(name string) bool { return named(nics, name) == card }) {
+		if !slices.ContainsFunc(a.Over, func(name string) bool { return dialect.Named(nics, name) == card }) {
 			continue
 		}
 		if a.Kind == instance.Bond || vlan != 0 {
@@ -48,11 +49,6 @@ func onlyVLAN(nics []instance.Adapter, card int) int {
 		vlan = a.VLAN
 	}
 	return vlan
-}
-
-// named is the index of the adapter that a name in Adapter.Over means: the first that has it.
-func named(nics []instance.Adapter, name string) int {
-	return slices.IndexFunc(nics, func(a instance.Adapter) bool { return a.Name == name })
 }
 
 // diskDevices are the disks, each once: an instance tells one for every role that it has (EC2's "ami" and

@@ -57,10 +57,10 @@ func links(nics []instance.Adapter) []link {
 			l.ID, l.Type, l.MAC = fmt.Sprintf("bond%d", count[a.Kind]), "bond", a.MAC.String()
 			l.BondMode, l.BondMIIMon = a.BondMode, dialect.BondMonitor
 			for _, name := range a.Over {
-				l.BondLinks = append(l.BondLinks, out[named(nics, name)].ID)
+				l.BondLinks = append(l.BondLinks, out[dialect.Named(nics, name)].ID)
 			}
 		case instance.VLAN:
-			l.VLANLink = out[named(nics, a.Over[0])].ID
+			l.VLANLink = out[dialect.Named(nics, a.Over[0])].ID
 			l.ID, l.Type, l.VLANMAC, l.VLANID = fmt.Sprintf("%s.%d", l.VLANLink, a.VLAN), "vlan", a.MAC.String(), a.VLAN
 		}
 		count[a.Kind]++
