@@ -50,12 +50,12 @@ type Server struct {
 	Metrics  *Metrics // nil: nothing is counted
 	Log      logrus.FieldLogger
 
-	ready task.Ready
-	sizes map[string]size // by network
+	ready  task.Ready
+	shares map[string]share // by network
 }
 
-// size is how much of the service a network may take.
-type size struct {
+// share is how much of the service a network may take, the same for all its endpoints.
+type share struct {
 	*Limits
 	*connections
 }
@@ -73,7 +73,7 @@ func (s *Server) Run(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	}
-	s.sizes = make(map[string]size)
+	s.shares = make(map[string]share)
 	var stopping sync.WaitGroup
 	running := make(map[net.Listener]*site)
 	stop := func(r *site) { stopping.Go(func() { r.stop(context.WithoutCancel(ctx)) }) }
@@ -103,17 +103,17 @@ func (s *Server) converge(running map[net.Listener]*site, wanted []endpoint.Endp
 			delete(running, l)
 		}
 	}
-	for network := range s.sizes {
+	for network := range s.shares {
 		if !slices.ContainsFunc(wanted, func(e endpoint.Endpoint) bool { return e.Network == network }) {
-			delete(s.sizes, network)
+			delete(s.shares, network)
 			s.Metrics.forget(network)
 		}
 	}
 }
 
-// size is what a network may take, the same for all its endpoints.
-func (s *Server) size(network string) size {
-	of, there := s.sizes[network]
+// share returns a network's, at first a whole one.
+func (s *Server) share(network string) share {
+	of, there := s.shares[network]
 	if !there {
 		whose := func(a netip.Addr) string {
 			e := s.Store.Lookup(store.Key{Network: network, Address: a})
@@ -122,8 +122,8 @@ func (s *Server) size(network string) size {
 			}
 			return e.Instance.UUID
 		}
-		of = size{NewLimits(), newConnections(whose, s.Log.WithField("network", network))}
-		s.sizes[network] = of
+		of = share{NewLimits(), newConnections(whose, s.Log.WithField("network", network))}
+		s.shares[network] = of
 	}
 	return of
 }
@@ -144,7 +144,7 @@ func siteOf(r endpoint.Role) dialect.Site {
 func (s *Server) handler(e endpoint.Endpoint) *Handler {
 	h := &Handler{
 		Network: e.Network, Site: siteOf(e.Role), Store: s.Store, Reports: s.Reports, Grace: NewcomerGrace,
-		Limits: s.size(e.Network).Limits, Metrics: s.Metrics, Log: s.Log,
+		Limits: s.share(e.Network).Limits, Metrics: s.Metrics, Log: s.Log,
 	}
 	for _, d := range s.Dialects {
 		if g := d.At(h.Site).Guard; g != nil {
@@ -181,7 +181,7 @@ func (h *Handler) NewServer() *http.Server {
 func (s *Server) start(e endpoint.Endpoint) *site {
 	log := s.Log.WithFields(logrus.Fields{"network": e.Network, "address": e.Address})
 	r := &site{server: s.handler(e).NewServer(), done: make(chan struct{})}
-	all := s.size(e.Network).connections
+	all := s.share(e.Network).connections
 	go func() {
 		defer close(r.done)
 		err := r.server.Serve(limited{borrow(e.Listener), all})
