@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"os"
 	"testing"
+
+	"github.com/lf-edge/eve-metadata/tests/tool"
 )
 
 // changes: what is saved is served, at once and without a restart; what is wrong is refused with its
@@ -19,7 +21,7 @@ import (
 // Phases: change; break; repair; lose and find the whole folder; add a network with an app; remove; change
 // and remove while no service runs.
 func changes(t *testing.T, binary string) {
-	needReader(t)
+	tool.Need(t, "bsdtar", "libarchive-tools")
 	web := func(more ...string) string {
 		return appYAML("web", "blue", "10.11.12.5", append([]string{"metadataType: drive"}, more...)...)
 	}

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/lf-edge/eve-api/go/config"
+	"github.com/lf-edge/eve-metadata/tests/tool"
 )
 
 // userData: what the user wrote is what the guest reads, byte for byte, whatever it is and by whichever
@@ -25,7 +26,7 @@ import (
 //
 // Phases: read as each app by each dialect, and from its drive.
 func userData(t *testing.T, binary string) {
-	needReader(t)
+	tool.Need(t, "bsdtar", "libarchive-tools")
 	data := map[string][]byte{
 		"binary":  allBytes(300 << 10),
 		"gzip":    zipped("#cloud-config\ntimezone: UTC\n"),

@@ -191,18 +191,6 @@ func (w *world) onDrive(uuid, file string) ([]byte, error) {
 	return exec.CommandContext(ctx, "bsdtar", "-xOf", drive.Path(msrv.Drives(w.root), uuid), file).Output()
 }
 
-// needReader fails the test where drives can not be read, unless that was asked for.
-func needReader(t *testing.T) {
-	t.Helper()
-	if _, err := exec.LookPath("bsdtar"); err == nil {
-		return
-	}
-	if os.Getenv("EVE_METADATA_SKIP_MISSING_TOOLS") == "1" {
-		t.Skip("bsdtar is not installed")
-	}
-	t.Fatal("bsdtar is not installed: apt-get install libarchive-tools, or make test as root")
-}
-
 // journal is the service's log, a JSON object on each line.
 type journal struct {
 	mu   sync.Mutex

@@ -17,14 +17,11 @@ import (
 	"github.com/lf-edge/eve-metadata/msrv/dialect/dialecttest"
 	"github.com/lf-edge/eve-metadata/msrv/document"
 	"github.com/lf-edge/eve-metadata/msrv/instance"
+	"github.com/lf-edge/eve-metadata/tests/tool"
 )
 
-const (
-	// python is Debian's, which has the modules of the package cloud-init.
-	python = "/usr/bin/python3"
-	// skipVar set to 1 allows the test to be skipped where cloud-init or wget is not installed.
-	skipVar = "EVE_METADATA_SKIP_MISSING_TOOLS"
-)
+// python is Debian's, which has the modules of the package cloud-init.
+const python = "/usr/bin/python3"
 
 // understood is what cloud-init made of an instance.
 type understood struct {
@@ -41,7 +38,8 @@ type understood struct {
 // client of the password server, which is wget, the password. The second boot has the saved password.
 func TestCloudInit(t *testing.T) {
 	t.Parallel()
-	requireCloudInit(t)
+	tool.Need(t, tool.Cloudinit, "cloud-init")
+	tool.Need(t, "wget", "wget")
 	rich := dialecttest.Rich()
 	for _, tt := range []struct {
 		name string
@@ -123,21 +121,4 @@ func treeServer(t *testing.T, root *document.Node) *httptest.Server {
 	}))
 	t.Cleanup(s.Close)
 	return s
-}
-
-// requireCloudInit ends a test that cannot run: as a failure, since a check that is silently left out is
-// none, unless the environment asks for less.
-func requireCloudInit(t *testing.T) {
-	t.Helper()
-	out, err := exec.CommandContext(t.Context(), python, "-c", "import cloudinit").CombinedOutput()
-	if err == nil {
-		_, err = exec.LookPath("wget")
-	}
-	switch {
-	case err == nil:
-	case os.Getenv(skipVar) == "1":
-		t.Skipf("cloud-init or wget is missing (Debian's packages of those names): %v", err)
-	default:
-		t.Fatalf("cloud-init or wget is missing (install Debian's packages of those names, or set %s=1 to skip): %v\n%s", skipVar, err, out)
-	}
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"os/exec"
 	"regexp"
 	"slices"
@@ -21,6 +20,7 @@ import (
 	"github.com/lf-edge/eve-metadata/msrv/dialect/dialecttest"
 	"github.com/lf-edge/eve-metadata/msrv/dialect/nocloud"
 	"github.com/lf-edge/eve-metadata/msrv/instance"
+	"github.com/lf-edge/eve-metadata/tests/tool"
 )
 
 // The two network configurations of the seed over HTTP.
@@ -206,14 +206,8 @@ func renderWithCloudInit(t *testing.T, config string) map[string]map[string]stri
 	const (
 		python  = "/usr/bin/python3" // Debian's, which has the modules of the package cloud-init
 		program = "../../../tests/conformance/dialects/testdata/understand.py"
-		skipVar = "EVE_METADATA_SKIP_MISSING_TOOLS"
 	)
-	if err := exec.CommandContext(t.Context(), python, "-c", "import cloudinit").Run(); err != nil {
-		if os.Getenv(skipVar) == "1" {
-			t.Skipf("%s cannot import cloudinit (Debian's package cloud-init): %v", python, err)
-		}
-		t.Fatalf("%s cannot import cloudinit (install Debian's package cloud-init, or set %s=1 to skip): %v", python, skipVar, err)
-	}
+	tool.Need(t, tool.Cloudinit, "cloud-init")
 	cards := make(map[string]string)
 	for i, a := range dialecttest.Rich().Adapters {
 		if a.Kind == instance.Card && a.MAC != nil {

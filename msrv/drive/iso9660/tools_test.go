@@ -17,27 +17,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/lf-edge/eve-metadata/msrv/drive/iso9660"
+	"github.com/lf-edge/eve-metadata/tests/tool"
 )
-
-// skipMissing names the environment variable that, if 1, makes tests skip tools
-// that are not there. Without it they fail, so that none goes missing unseen.
-const skipMissing = "EVE_METADATA_SKIP_MISSING_TOOLS"
-
-// need fails or skips the test if a program is not there.
-func need(t testing.TB, program, install string) {
-	t.Helper()
-	if _, err := exec.LookPath(program); err != nil {
-		missing(t, "install "+install+": "+err.Error())
-	}
-}
-
-func missing(t testing.TB, why string) {
-	t.Helper()
-	if os.Getenv(skipMissing) == "1" {
-		t.Skip(why)
-	}
-	t.Fatalf("%s (or set %s=1)", why, skipMissing)
-}
 
 // run runs a program and returns what it wrote to its standard output.
 func run(t testing.TB, program string, args ...string) string {
@@ -219,7 +200,7 @@ func TestReadBack(t *testing.T) {
 			file := writeImage(t, im)
 			for _, rb := range readBacks() {
 				t.Run(rb.name, func(t *testing.T) {
-					need(t, rb.program, rb.install)
+					tool.Need(t, rb.program, rb.install)
 					dir := t.TempDir()
 					run(t, rb.program, rb.args(file, dir)...)
 					if diff := cmp.Diff(want, summarize(readTree(t, dir))); diff != "" {
@@ -228,7 +209,7 @@ func TestReadBack(t *testing.T) {
 				})
 			}
 			t.Run("isoinfo", func(t *testing.T) {
-				need(t, "isoinfo", "genisoimage")
+				tool.Need(t, "isoinfo", "genisoimage")
 				checkIsoinfo(t, file, im)
 			})
 		})
@@ -286,18 +267,18 @@ func TestLabel(t *testing.T) {
 			im.VolumeID = label
 			file := writeImage(t, im)
 			t.Run("blkid", func(t *testing.T) {
-				need(t, "blkid", "util-linux")
+				tool.Need(t, "blkid", "util-linux")
 				out := run(t, "blkid", "-p", "-s", "LABEL", "-s", "TYPE", "-o", "value", file)
 				if diff := cmp.Diff(label+"\niso9660\n", out); diff != "" {
 					t.Errorf("blkid (-want +got):\n%s", diff)
 				}
 			})
 			t.Run("busybox", func(t *testing.T) {
-				need(t, "busybox", "busybox or busybox-static")
+				tool.Need(t, "busybox", "busybox or busybox-static")
 				checkBusyBox(t, file, label)
 			})
 			t.Run("isoinfo", func(t *testing.T) {
-				need(t, "isoinfo", "genisoimage")
+				tool.Need(t, "isoinfo", "genisoimage")
 				if out := run(t, "isoinfo", "-d", "-i", file); !strings.Contains(out, "\nVolume id: "+label+"\n") {
 					t.Errorf("isoinfo says:\n%s", out)
 				}
@@ -318,9 +299,9 @@ func checkBusyBox(t *testing.T, file, label string) {
 		return
 	}
 	if os.Geteuid() != 0 {
-		missing(t, "run as root or install busybox: busybox-static has no blkid, and its findfs needs a loop device")
+		tool.Missing(t, "run as root or install busybox: busybox-static has no blkid, and its findfs needs a loop device")
 	}
-	need(t, "losetup", "mount")
+	tool.Need(t, "losetup", "mount")
 	// A label of our own: others may have a drive of that name.
 	im := noCloud([]byte("x"))
 	im.VolumeID = fmt.Sprintf("t%d-%.4s", os.Getpid(), label)

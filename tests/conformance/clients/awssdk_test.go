@@ -20,6 +20,8 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"github.com/lf-edge/eve-metadata/tests/tool"
 )
 
 // sdk is the AWS SDK's client in a guest. The limits on time are those that it has by itself.
@@ -153,8 +155,8 @@ func (w *world) testSDK(t *testing.T) {
 // testJavaScript has the SDK for JavaScript read the same.
 func (w *world) testJavaScript(t *testing.T) {
 	const modules = "../../../.cache/js/node_modules" // by .ci/setup
-	need(t, "node", "npm")
-	need(t, modules+"/@aws-sdk/ec2-metadata-service", "npm")
+	tool.Need(t, "node", "npm")
+	tool.Need(t, modules+"/@aws-sdk/ec2-metadata-service", "npm")
 	path, err := filepath.Abs(modules)
 	if err != nil {
 		t.Fatal(err)
@@ -191,7 +193,7 @@ func compareIdentity(t *testing.T, want, got identity) {
 // testPolicy holds what becomes of requests without a token, and of those with a wrong one, which nothing
 // but a network without tokens answers.
 func (w *world) testPolicy(t *testing.T) {
-	need(t, "curl", "curl")
+	tool.Need(t, "curl", "curl")
 	for name, want := range map[string][2]int{
 		"full eth0": {http.StatusOK, http.StatusUnauthorized}, "full eth1": {http.StatusUnauthorized, http.StatusUnauthorized},
 		"strict eth0": {http.StatusUnauthorized, http.StatusUnauthorized}, "plain eth0": {http.StatusOK, http.StatusOK},

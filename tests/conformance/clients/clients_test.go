@@ -22,8 +22,6 @@ package clients_test
 import (
 	"bytes"
 	"context"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -162,21 +160,4 @@ func (g *guest) run(t *testing.T, stdin, name string, args ...string) []byte {
 		t.Fatalf("%s: %v\n%s%s", strings.Join(cmd.Args, " "), err, &stderr, out)
 	}
 	return out
-}
-
-// need ends a test whose client, a command or a path, is not there: as a failure, since a client that is
-// silently left out proves nothing, unless the environment asks for less.
-func need(t *testing.T, client, debian string) {
-	t.Helper()
-	_, err := os.Stat(client)
-	if !strings.Contains(client, "/") {
-		_, err = exec.LookPath(client)
-	}
-	switch {
-	case err == nil:
-	case os.Getenv("EVE_METADATA_SKIP_MISSING_TOOLS") == "1":
-		t.Skipf("no %s: %s is not installed", client, debian)
-	default:
-		t.Fatalf("no %s: apt-get install %s, or make test as root", client, debian)
-	}
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/lf-edge/eve-metadata/msrv"
 	"github.com/lf-edge/eve-metadata/pkg/eve"
+	"github.com/lf-edge/eve-metadata/tests/tool"
 )
 
 // request is what testdata/read.py wants to know.
@@ -63,7 +64,7 @@ func (r rendered) text(renderer string) string {
 // to say for one of its dialects, and which has a drive if image is not "".
 func (w *world) cloudInit(t *testing.T, guest, datasource, dialect, image string) understood {
 	t.Helper()
-	need(t, "/usr/lib/python3/dist-packages/cloudinit", "cloud-init")
+	tool.Need(t, "/usr/lib/python3/dist-packages/cloudinit", "cloud-init")
 	g := w.guests[guest]
 	stdin, err := json.Marshal(request{datasource, w.firmware(g, dialect), image, g.nics})
 	if err != nil {

@@ -16,6 +16,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/lf-edge/eve-metadata/tests/tool"
 )
 
 // answer is what curl got.
@@ -58,7 +60,7 @@ type tree struct {
 // testCrawl has curl fetch all that is listed, from every guest, and then what is in the newest versions
 // once more in other ways.
 func (w *world) testCrawl(t *testing.T) {
-	need(t, "curl", "curl")
+	tool.Need(t, "curl", "curl")
 	for _, name := range []string{"full eth0", "full eth1", "strict eth0", "plain eth0", "ignited eth0"} {
 		g := w.guests[name]
 		t.Run(name, func(t *testing.T) {

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/lf-edge/eve-metadata/tests/tool"
 )
 
 // ignition is Debian's, which is in no command's path.
@@ -19,7 +21,7 @@ const ignition = "/usr/lib/dracut/modules.d/30ignition/ignition"
 // testIgnition has Ignition fetch its configuration as its platforms do: in OpenStack's way, in an old
 // version's (Brightbox), in EC2's with a token, and in CloudStack's from the DHCP server.
 func (w *world) testIgnition(t *testing.T) {
-	need(t, ignition, "ignition")
+	tool.Need(t, ignition, "ignition")
 	g := w.guests["ignited eth0"]
 	// The lease as the guest's DHCP client would have left it, in place of this machine's.
 	const program = `mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/netif/leases &&

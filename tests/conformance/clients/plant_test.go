@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/lf-edge/eve-metadata/tests/tool"
 )
 
 // TestClients has every client read guests of which much is known, and nothing, in networks with every
@@ -169,7 +171,7 @@ func (w *world) testRestart(t *testing.T) {
 // testIdentify holds that the firmware and the drives make cloud-init look where they are to make it look:
 // ds-identify decides that, before anything else, from what it finds below a root.
 func (w *world) testIdentify(t *testing.T) {
-	need(t, "/usr/lib/cloud-init/ds-identify", "cloud-init")
+	tool.Need(t, "/usr/lib/cloud-init/ds-identify", "cloud-init")
 	for _, tt := range []struct {
 		guest, dialect string
 		drive          bool

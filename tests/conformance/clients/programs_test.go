@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/lf-edge/eve-metadata/tests/tool"
 )
 
 // testPrograms has the clients that Debian packages read the guest full, through a network without a
@@ -46,7 +48,7 @@ func leaves() map[string]string {
 
 // testEC2Metadata runs Canonical's client (package cloud-guest-utils), which asks for each value by name.
 func testEC2Metadata(t *testing.T, g *guest) {
-	need(t, "ec2metadata", "cloud-guest-utils")
+	tool.Need(t, "ec2metadata", "cloud-guest-utils")
 	for name, want := range map[string]string{
 		"local-ipv4": "10.11.12.5", "public-keys": "['" + key + "', '" + keyBob + "']",
 		"availability-zone": "hall-7b", "user-data": leaves()["user-data"],
@@ -63,7 +65,7 @@ func testEC2Metadata(t *testing.T, g *guest) {
 
 // testAmazon runs Amazon's own client (package amazon-ec2-utils): curl with a token.
 func testAmazon(t *testing.T, g *guest) {
-	need(t, "ec2-metadata", "amazon-ec2-utils")
+	tool.Need(t, "ec2-metadata", "amazon-ec2-utils")
 	got := string(g.run(t, "", "ec2-metadata", "--all"))
 	for _, want := range []string{
 		"ami-launch-index: 2\n", "\t ami: vda\n", "\t ephemeral0: /dev/vdb\n", "instance-id: i-", "local-ipv4: 10.11.12.5\n",
@@ -78,7 +80,7 @@ func testAmazon(t *testing.T, g *guest) {
 
 // testFacter runs Puppet's crawler. The fact that it belongs to looks for a hypervisor first.
 func testFacter(t *testing.T, g *guest) {
-	need(t, "facter", "facter")
+	tool.Need(t, "facter", "facter")
 	const program = `puts JSON.generate([:metadata, :userdata].to_h { |what| [what, Facter::Resolvers::Ec2.resolve(what)] })`
 	var got struct {
 		Metadata map[string]any `json:"metadata"`
@@ -94,7 +96,7 @@ func testFacter(t *testing.T, g *guest) {
 
 // testOhai runs Chef's crawler, which takes the newest version that it knows.
 func testOhai(t *testing.T, g *guest) {
-	need(t, "ohai", "ohai")
+	tool.Need(t, "ohai", "ohai")
 	hints, err := filepath.Abs("testdata/ohai")
 	if err != nil {
 		t.Fatal(err)
@@ -119,7 +121,7 @@ func testOhai(t *testing.T, g *guest) {
 
 // testBotocore runs the client of the AWS SDK for Python.
 func testBotocore(t *testing.T, g *guest) {
-	need(t, "/usr/lib/python3/dist-packages/botocore", "python3-botocore")
+	tool.Need(t, "/usr/lib/python3/dist-packages/botocore", "python3-botocore")
 	const program = `from botocore.utils import InstanceMetadataRegionFetcher as F; print(F().retrieve_region())`
 	// It takes the last letter off the zone.
 	if got := string(g.run(t, "", "/usr/bin/python3", "-c", program)); got != "hall-7\n" {
@@ -129,7 +131,7 @@ func testBotocore(t *testing.T, g *guest) {
 
 // testBoto runs the crawler of the SDK's predecessor, which reads lazily: dumping it reads all.
 func testBoto(t *testing.T, g *guest) {
-	need(t, "/usr/lib/python3/dist-packages/boto", "python3-boto")
+	tool.Need(t, "/usr/lib/python3/dist-packages/boto", "python3-boto")
 	const program = `
 import json
 from boto.utils import get_instance_identity, get_instance_metadata, get_instance_userdata

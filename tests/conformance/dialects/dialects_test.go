@@ -14,7 +14,6 @@ import (
 	"flag"
 	"fmt"
 	"maps"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -32,17 +31,14 @@ import (
 	"github.com/lf-edge/eve-metadata/msrv/dialect/openstack"
 	"github.com/lf-edge/eve-metadata/msrv/document"
 	"github.com/lf-edge/eve-metadata/msrv/instance"
+	"github.com/lf-edge/eve-metadata/tests/tool"
 )
 
 // The golden files are written anew with it (dialecttest.CheckFile).
 var _ = flag.Bool("update", false, "write the golden files instead of comparing with them")
 
-const (
-	// python is Debian's, which has the modules of the package cloud-init.
-	python = "/usr/bin/python3"
-	// skipVar set to 1 allows the tests to be skipped where cloud-init is not installed.
-	skipVar = "EVE_METADATA_SKIP_MISSING_TOOLS"
-)
+// python is Debian's, which has the modules of the package cloud-init.
+const python = "/usr/bin/python3"
 
 // understood is what cloud-init made of an instance.
 type understood struct {
@@ -97,7 +93,7 @@ func configDrive(in *instance.Instance) (*document.Node, error) {
 
 func TestCloudInitUnderstands(t *testing.T) {
 	t.Parallel()
-	requireCloudInit(t)
+	tool.Need(t, tool.Cloudinit, "cloud-init")
 	for _, r := range readers() {
 		for _, c := range dialecttest.Cases() {
 			t.Run(r.name+"/"+c.Name, func(t *testing.T) {
@@ -236,7 +232,7 @@ func goldenText(raw json.RawMessage, got understood) string {
 // one that is rendered whole, for bonds and VLANs too.
 func TestNetworkAgrees(t *testing.T) {
 	t.Parallel()
-	requireCloudInit(t)
+	tool.Need(t, tool.Cloudinit, "cloud-init")
 	in := dialecttest.Rich()
 	const renderer = "networkd"
 	want := facts(networks(t, "openstack")[renderer])
@@ -272,7 +268,7 @@ func networks(t *testing.T, reader string) map[string]map[string]string {
 // renders for it: cloud-init 22.4 turns some spellings into a route to ::/64, and fails on others.
 func TestDefaultRoutes(t *testing.T) {
 	t.Parallel()
-	requireCloudInit(t)
+	tool.Need(t, tool.Cloudinit, "cloud-init")
 	sysconfig := []string{"\nGATEWAY=10.11.12.1\n", "\nIPV6_DEFAULTGW=fd00:12::1\n"}
 	want := map[string]map[string][]string{
 		"openstack": {
@@ -378,18 +374,4 @@ func checkWhole(t *testing.T, all *document.Node, render func(*instance.Instance
 	if err != nil {
 		t.Error(err)
 	}
-}
-
-// requireCloudInit ends a test that cannot run: as a failure, since a check that is silently left out is
-// none, unless the environment asks for less.
-func requireCloudInit(t *testing.T) {
-	t.Helper()
-	out, err := exec.CommandContext(t.Context(), python, "-c", "import cloudinit").CombinedOutput()
-	if err == nil {
-		return
-	}
-	if os.Getenv(skipVar) == "1" {
-		t.Skipf("%s cannot import cloudinit (Debian's package cloud-init): %v", python, err)
-	}
-	t.Fatalf("%s cannot import cloudinit (install Debian's package cloud-init, or set %s=1 to skip): %v\n%s", python, skipVar, err, out)
 }
