@@ -40,6 +40,15 @@ func FuzzInstanceMetadata(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) { checkStable[eve.InstanceMetadata](t, data) })
 }
 
+func FuzzNetworkMetadata(f *testing.F) {
+	seed, err := json.Marshal(fullNetworkMetadata())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(seed)
+	f.Fuzz(func(t *testing.T, data []byte) { checkStable[eve.NetworkMetadata](t, data) })
+}
+
 // addSeeds adds the recorded values whose names begin with prefix, and values that are not quite JSON.
 func addSeeds(f *testing.F, prefix string) {
 	f.Helper()

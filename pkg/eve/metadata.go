@@ -74,6 +74,7 @@ type AdapterMetadata struct {
 	DNSServers    []net.IP
 	SearchDomains []string
 	Tags          []string
+	Port          string // the guest's port on a bridge of others, "nbu1x1"; "": not known
 }
 
 // BondMetadata joins network adapters of the app instance in the guest. The bond has the MAC address and the addresses of
@@ -114,13 +115,45 @@ const (
 	MethodSLAAC  = "slaac"
 )
 
-// NetworkMetadata is what guests in an app network may be told and EVE's configuration does not carry. Topic of AgentFeed,
+// NetworkMetadata is what there is to say of an app network and EVE's configuration does not carry. Topic of AgentFeed,
 // keyed by the network instance's UUID; this project's own, like InstanceMetadata.
 type NetworkMetadata struct {
 	NetworkUUID uuid.UUID
 	Tokens      string // EC2's session tokens, one of the words below; "": optional
 	HopLimit    uint8  // IP time to live of an answer with a token, 1 to 64; 0: not said
+
+	// Where the network is when others made it: at most one of the two is said. Without, it is made.
+	Namespace string // absolute path of a network namespace that the guest is in
+	Bridge    string // name of a bridge in the host's own namespace, "bn1", that guests are on
+
+	// A subnet of IPv6 beside the config's own of IPv4.
+	Subnet6    *net.IPNet // nil: none
+	Gateway6   net.IP     // nil: the subnet's first address
+	DhcpRange6 IPRange
+	// SLAAC has guests make their IPv6 addresses themselves (RFC 4862), each its own out of its MAC address (RFC 4291,
+	// appendix A), in whichever subnet is one of IPv6; otherwise they get them by DHCPv6.
+	SLAAC bool
+
+	NoDHCP        bool     // addresses are handed out by somebody else's server, and routers advertised by others
+	NoDNS         bool     // guests ask the config's DnsServers themselves, rather than the network's own server
+	LeaseTime     uint32   // of DHCP, in seconds, 120 at least; 0: an hour
+	SearchDomains []string // besides the config's DomainName
+	NamePrefix    string   // of guests' names in DNS
+	NameOrder     []string // which names a guest has in DNS, the first of them in reverse; see the words below; none: domain, base
 }
+
+// The words of NetworkMetadata.NameOrder.
+const (
+	NameBase   = "base"   // the guest's hostname
+	NamePrefix = "prefix" // NamePrefix and the hostname; left out without a prefix
+	NameDomain = "domain" // prefix, hostname and the network's domain; left out without a domain
+)
+
+// DefaultLeaseTime is that of DHCP where none was said, in seconds; MinLeaseTime is the shortest that dnsmasq has.
+const (
+	DefaultLeaseTime = 3600
+	MinLeaseTime     = 120
+)
 
 // The words of NetworkMetadata.Tokens.
 const (
@@ -128,6 +161,15 @@ const (
 	TokensRequired = "required"
 	TokensOff      = "off"
 )
+
+// NetworkAttachment says where an app network is, for whoever has to take it away when nothing else is known of it any
+// more. Topic of AgentNim, keyed by the network instance's UUID.
+type NetworkAttachment struct {
+	NetworkUUID uuid.UUID
+	Namespace   string // path of the namespace of others that it is in; "": none
+	Bridge      string // bridge of others that it is on; "": none
+	Transit     int    // number of its uplink among the host's, from 1; 0: it has none
+}
 
 // InstanceReport is one thing that a guest has said. Topic of AgentServe, kept over reboots, keyed by the app instance's
 // UUID, a dot, and the subject.

@@ -18,7 +18,9 @@ import (
 
 // ownTopics returns a value of each topic that is our own, with every field set.
 func ownTopics() []any {
-	return []any{fullInstanceMetadata(), fullNetworkMetadata(), fullInstanceReport(), fullInstanceLaunch()}
+	return []any{
+		fullInstanceMetadata(), fullNetworkMetadata(), fullNetworkAttachment(), fullInstanceReport(), fullInstanceLaunch(),
+	}
 }
 
 // TestOwnTopics compares the JSON of our own topics with that on record, and reads it back. A subscriber and a publisher
@@ -105,6 +107,7 @@ func fullInstanceMetadata() eve.InstanceMetadata {
 			DNSServers:    []net.IP{net.ParseIP("10.11.12.1")},
 			SearchDomains: []string{"plant.example"},
 			Tags:          []string{"uplink"},
+			Port:          "nbu1x1",
 		}},
 		Bonds: []eve.BondMetadata{{Name: "bond0", Mode: "802.3ad", Adapters: []string{"eth0", "eth1"}, MTU: 9000}},
 		VLANs: []eve.VLANMetadata{{
@@ -133,10 +136,32 @@ func address(cidr string) *net.IPNet {
 }
 
 func fullNetworkMetadata() eve.NetworkMetadata {
+	_, subnet6, _ := net.ParseCIDR("2001:db8:11:12::/64")
 	return eve.NetworkMetadata{
+		NetworkUUID:   uuid.MustParse("a77d0c1e-1c36-4b1d-8a54-3c1b6b0e1001"),
+		Tokens:        eve.TokensRequired,
+		HopLimit:      2,
+		Namespace:     "/run/netns/web",
+		Bridge:        "bn1",
+		Subnet6:       subnet6,
+		Gateway6:      net.ParseIP("2001:db8:11:12::1"),
+		DhcpRange6:    eve.IPRange{Start: net.ParseIP("2001:db8:11:12::100"), End: net.ParseIP("2001:db8:11:12::1ff")},
+		SLAAC:         true,
+		NoDHCP:        true,
+		NoDNS:         true,
+		LeaseTime:     600,
+		SearchDomains: []string{"plant.example"},
+		NamePrefix:    "vm-",
+		NameOrder:     []string{eve.NameBase, eve.NamePrefix, eve.NameDomain},
+	}
+}
+
+func fullNetworkAttachment() eve.NetworkAttachment {
+	return eve.NetworkAttachment{
 		NetworkUUID: uuid.MustParse("a77d0c1e-1c36-4b1d-8a54-3c1b6b0e1001"),
-		Tokens:      eve.TokensRequired,
-		HopLimit:    2,
+		Namespace:   "/run/netns/web",
+		Bridge:      "bn1",
+		Transit:     3,
 	}
 }
 
