@@ -61,6 +61,20 @@ func (s Subnet) Complete() (Subnet, error) {
 	return s, s.check()
 }
 
+// Routed returns the subnet of a network in which others hand out addresses: the gateway is filled in, as by Complete, and
+// there is no range. It is an error when the gateway is not the address of one host in the subnet.
+func (s Subnet) Routed() (Subnet, error) {
+	if !s.Prefix.IsValid() {
+		return s, errors.New("no subnet")
+	}
+	s.Prefix = s.Prefix.Masked()
+	if !s.Gateway.IsValid() {
+		s.Gateway = Step(s.Prefix.Addr(), 1)
+	}
+	s.Start, s.End = netip.Addr{}, netip.Addr{}
+	return s, s.checkGateway()
+}
+
 // Limited returns a completed subnet with a range of at most 256 addresses, as EVE's zedagent makes it of what a
 // controller says. A range that a person wrote down is meant: nobody would look for the reason of its end elsewhere.
 func (s Subnet) Limited() Subnet {
@@ -85,22 +99,37 @@ func (s Subnet) stepOver(last netip.Addr) Subnet {
 }
 
 func (s Subnet) check() error {
-	for _, a := range []struct {
-		what string
-		addr netip.Addr
-	}{{"gateway", s.Gateway}, {"start of the DHCP range", s.Start}, {"end of the DHCP range", s.End}} {
-		if !s.Prefix.Contains(a.addr) {
-			return fmt.Errorf("%s %v is not in %v", a.what, a.addr, s.Prefix)
-		}
+	if err := s.checkGateway(); err != nil {
+		return err
 	}
-	if s.Gateway == s.Prefix.Addr() || s.Gateway.Is4() && !s.Prefix.Contains(s.Gateway.Next()) {
-		return fmt.Errorf("gateway %v is not the address of one host in %v", s.Gateway, s.Prefix)
+	if err := s.contains("start of the DHCP range", s.Start); err != nil {
+		return err
+	}
+	if err := s.contains("end of the DHCP range", s.End); err != nil {
+		return err
 	}
 	if s.End.Less(s.Start) {
 		return fmt.Errorf("DHCP range ends with %v before it starts with %v", s.End, s.Start)
 	}
 	if !s.Gateway.Less(s.Start) && !s.End.Less(s.Gateway) {
 		return fmt.Errorf("gateway %v is inside the DHCP range %v - %v", s.Gateway, s.Start, s.End)
+	}
+	return nil
+}
+
+func (s Subnet) checkGateway() error {
+	if err := s.contains("gateway", s.Gateway); err != nil {
+		return err
+	}
+	if s.Gateway == s.Prefix.Addr() || s.Gateway.Is4() && !s.Prefix.Contains(s.Gateway.Next()) {
+		return fmt.Errorf("gateway %v is not the address of one host in %v", s.Gateway, s.Prefix)
+	}
+	return nil
+}
+
+func (s Subnet) contains(what string, a netip.Addr) error {
+	if !s.Prefix.Contains(a) {
+		return fmt.Errorf("%s %v is not in %v", what, a, s.Prefix)
 	}
 	return nil
 }

@@ -61,6 +61,39 @@ func TestSubnetComplete(t *testing.T) {
 	}
 }
 
+func TestSubnetRouted(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ name, prefix, gateway, wantGateway, wantFail string }{
+		{name: "default", prefix: "10.11.12.0/24", wantGateway: "10.11.12.1"},
+		{name: "where a range would be", prefix: "10.11.12.0/24", gateway: "10.11.12.254", wantGateway: "10.11.12.254"},
+		{name: "for two hosts", prefix: "10.11.12.4/30", wantGateway: "10.11.12.5"},
+		{name: "IPv6", prefix: "fd00::/64", wantGateway: "fd00::1"},
+		{name: "for one host", prefix: "10.11.12.4/32", wantFail: "gateway 10.11.12.5 is not in 10.11.12.4/32"},
+		{name: "gateway outside", prefix: "10.11.12.0/24", gateway: "10.11.13.1", wantFail: "gateway 10.11.13.1 is not in 10.11.12.0/24"},
+		{name: "gateway is the broadcast", prefix: "10.11.12.0/24", gateway: "10.11.12.255", wantFail: "gateway 10.11.12.255 is not the address of one host in 10.11.12.0/24"},
+		{name: "no subnet", wantFail: "no subnet"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s := feed.Subnet{Gateway: addr(t, tt.gateway), Start: addr(t, "10.11.12.9"), End: addr(t, "10.11.12.10")}
+			if tt.prefix != "" {
+				s.Prefix = netip.MustParsePrefix(tt.prefix)
+			}
+			got, err := s.Routed()
+			if tt.wantFail != "" {
+				if err == nil || err.Error() != tt.wantFail {
+					t.Errorf("got error %v, want %s", err, tt.wantFail)
+				}
+				return
+			}
+			want := feed.Subnet{Prefix: s.Prefix, Gateway: addr(t, tt.wantGateway)}
+			if err != nil || got != want {
+				t.Errorf("got %v, %v, want %v", got, err, want)
+			}
+		})
+	}
+}
+
 func TestSubnetLimited(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ name, prefix, start, end, want string }{

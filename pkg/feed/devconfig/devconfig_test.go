@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -182,6 +183,10 @@ func TestProblems(t *testing.T) {
 			[]string{`network instance 0 "blue": subnet "" is not in CIDR notation`}, 1, 1, nil, `subnet "" is not in CIDR notation`},
 		{"network without type", func(_ *C, _ *A, n *N) { n.IpType = 0 },
 			[]string{`network instance 0 "blue": a local network instance needs an address type`}, 1, 1, nil, "a local network instance needs an address type"},
+		{"gateway of the other family", func(_ *C, _ *A, n *N) {
+			n.IpType, n.Ip.Subnet, n.Ip.Gateway = config.AddressType_IPV6, "fd00:11:12::/64", "10.11.12.1"
+		}, []string{`network instance 0 "blue": gateway 10.11.12.1 is not in fd00:11:12::/64`}, 1, 1, nil,
+			"gateway 10.11.12.1 is not in fd00:11:12::/64"},
 		{"small subnet", func(_ *C, _ *A, n *N) { n.Ip.Subnet = "10.11.12.0/29" },
 			[]string{`network instance 0 "blue": subnet 10.11.12.0/29 has 8 addresses: more than 8 are needed`}, 1, 1, nil,
 			"subnet 10.11.12.0/29 has 8 addresses: more than 8 are needed"},
@@ -281,6 +286,23 @@ func TestRules(t *testing.T) {
 		{"the gateway is the first host",
 			func(*config.EdgeDevConfig, *config.AppInstanceConfig, *config.NetworkInstanceConfig) {},
 			func(_ eve.AppInstanceConfig, n eve.NetworkInstanceConfig) any { return n.Gateway.String() }, "10.11.12.1"},
+		{"a network of IPv6 only has gateway and range in its subnet, the range no larger than EVE counts",
+			func(_ *config.EdgeDevConfig, _ *config.AppInstanceConfig, n *config.NetworkInstanceConfig) {
+				n.IpType = config.AddressType_IPV6
+				n.Ip.Subnet = "fd00:11:12::/64"
+			},
+			func(_ eve.AppInstanceConfig, n eve.NetworkInstanceConfig) any { return addressing(n) },
+			"IPV6 fd00:11:12::/64 by fd00:11:12::1, fd00:11:12::8000:0 to fd00:11:12::8000:ff"},
+		{"what a network of IPv6 says of its addresses is kept",
+			func(_ *config.EdgeDevConfig, _ *config.AppInstanceConfig, n *config.NetworkInstanceConfig) {
+				n.IpType = config.AddressType_IPV6
+				n.Ip = &evecommon.Ipspec{
+					Subnet: "fd00:11:12::/64", Gateway: "fd00:11:12::ffff",
+					DhcpRange: &evecommon.IpRange{Start: "fd00:11:12::10", End: "fd00:11:12::1f"},
+				}
+			},
+			func(_ eve.AppInstanceConfig, n eve.NetworkInstanceConfig) any { return addressing(n) },
+			"IPV6 fd00:11:12::/64 by fd00:11:12::ffff, fd00:11:12::10 to fd00:11:12::1f"},
 		{"the delay is in seconds",
 			func(_ *config.EdgeDevConfig, a *config.AppInstanceConfig, _ *config.NetworkInstanceConfig) {
 				a.StartDelayInSeconds = 3
@@ -298,6 +320,11 @@ func TestRules(t *testing.T) {
 			}
 		})
 	}
+}
+
+// addressing is a network's addresses as one line.
+func addressing(n eve.NetworkInstanceConfig) string {
+	return fmt.Sprintf("%v %v by %v, %v to %v", n.IpType, n.Subnet, n.Gateway, n.DhcpRange.Start, n.DhcpRange.End)
 }
 
 func TestNil(t *testing.T) {

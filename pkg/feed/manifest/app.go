@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -159,7 +160,7 @@ func absolute(p string) bool { return path.IsAbs(p) && path.Clean(p) == p && p !
 
 func (doc *document) adapter(at string, a Adapter) (eve.AppNetAdapterConfig, eve.AdapterMetadata) {
 	config := eve.AppNetAdapterConfig{Name: a.Name}
-	meta := eve.AdapterMetadata{Name: a.Name, MTU: a.MTU, SearchDomains: a.Search, Tags: a.Tags}
+	meta := eve.AdapterMetadata{Name: a.Name, MTU: a.MTU, SearchDomains: a.Search, Tags: a.Tags, Port: a.Port}
 	doc.required(at+".name", a.Name)
 	doc.required(at+".network", a.Network)
 	if doc.has(at + ".mac") {
@@ -173,6 +174,9 @@ func (doc *document) adapter(at string, a Adapter) (eve.AppNetAdapterConfig, eve
 	meta.Routes = doc.toldRoutes(at+".routes", a.Routes)
 	meta.DNSServers = doc.addresses(at+".dns", a.DNS)
 	doc.domains(at+".search", a.Search)
+	if doc.has(at + ".port") {
+		doc.check(at+".port", checkInterface(a.Port))
+	}
 	return config, meta
 }
 
@@ -194,12 +198,16 @@ func (doc *document) method(at, s string, v4 bool) (ip net.IP, static bool) {
 	if s == addressNone {
 		return nil, true
 	}
+	if s == addressSLAAC && !v4 {
+		doc.problem(at, "slaac is for the network to say: a router tells all guests the same")
+		return nil, false
+	}
 	addr, err := parseAddr(s)
 	family := "IPv6"
 	if v4 {
 		family = "IPv4"
 	}
-	if err != nil || addr.Is4() != v4 || addr.IsLoopback() || addr.IsLinkLocalUnicast() {
+	if err != nil || addr.Is4() != v4 || addr.IsLoopback() || addr.IsLinkLocalUnicast() || slices.Contains(metadataAddresses(), addr) {
 		doc.problem(at, "%q is not dhcp, none, or an %s address", shortened(s), family)
 		return nil, false
 	}

@@ -78,7 +78,8 @@ type File struct {
 }
 
 // Adapter is one network card of the guest. IPv4 and IPv6 are "dhcp", "none", or an address, of which the guest is then
-// told as a fixed configuration; not said means "what the network hands out".
+// told as a fixed configuration; not said means "what the network hands out", or, in one that says slaac, what the guest
+// makes of its MAC address: that is for the network to say, whose router tells all guests the same.
 type Adapter struct {
 	Name    string   `yaml:"name"`
 	Network string   `yaml:"network"` // name or UUID of a network
@@ -90,6 +91,7 @@ type Adapter struct {
 	DNS     []string `yaml:"dns"`
 	Search  []string `yaml:"search"`
 	Tags    []string `yaml:"tags"`
+	Port    string   `yaml:"port"` // name of the port that the guest is on, on a bridge of others
 }
 
 // Bond joins adapters in the guest. It has the MAC address and the addresses of the first of them.
@@ -125,23 +127,42 @@ type Route struct {
 
 // Network is a manifest of kind "network": one app network.
 type Network struct {
-	Kind      string              `yaml:"kind"`
-	Name      string              `yaml:"name"`
-	UUID      string              `yaml:"uuid"`    // default: made from the name
-	Version   uint32              `yaml:"version"` // of the configuration; default 1
-	Type      string              `yaml:"type"`    // local (default), switch
-	Subnet    string              `yaml:"subnet"`
-	Gateway   string              `yaml:"gateway"` // default: the first host of the subnet
-	DHCPRange DHCPRange           `yaml:"dhcpRange"`
-	MTU       uint16              `yaml:"mtu"` // default 1500
-	DNS       []string            `yaml:"dns"`
-	Domain    string              `yaml:"domain"`
+	Kind    string `yaml:"kind"`
+	Name    string `yaml:"name"`
+	UUID    string `yaml:"uuid"`    // default: made from the name
+	Version uint32 `yaml:"version"` // of the configuration; default 1
+	Type    string `yaml:"type"`    // local (default), switch
+	Attach  Attach `yaml:"attach"`  // default: the network is made
+	Port    string `yaml:"port"`    // default: nothing leads out
+	MTU     uint16 `yaml:"mtu"`     // default 1500
+
+	Subnet     string    `yaml:"subnet"`
+	Gateway    string    `yaml:"gateway"` // default: the first host of the subnet
+	DHCPRange  DHCPRange `yaml:"dhcpRange"`
+	Subnet6    string    `yaml:"subnet6"` // of IPv6, beside one of IPv4
+	Gateway6   string    `yaml:"gateway6"`
+	DHCPRange6 DHCPRange `yaml:"dhcpRange6"`
+	SLAAC      bool      `yaml:"slaac"` // guests make their IPv6 addresses themselves
+
+	DHCP      string              `yaml:"dhcp"`      // serve (default), none
+	LeaseTime string              `yaml:"leaseTime"` // "10m"; default an hour
 	NTP       []string            `yaml:"ntp"`
-	Hosts     map[string][]string `yaml:"hosts"` // names that the network's DNS server answers
 	Routes    []Route             `yaml:"routes"`
-	Port      string              `yaml:"port"`     // label of the device's uplink
-	Tokens    string              `yaml:"tokens"`   // of EC2's guests: optional (default), required, off
-	HopLimit  uint8               `yaml:"hopLimit"` // of an answer with a token; default: not said
+	DNSServer string              `yaml:"dnsServer"` // serve (default), none
+	DNS       []string            `yaml:"dns"`       // servers that it asks; without it, that guests ask
+	Domain    string              `yaml:"domain"`
+	Search    []string            `yaml:"search"` // besides the domain
+	Names     Names               `yaml:"names"`
+	Hosts     map[string][]string `yaml:"hosts"` // names that the network's DNS server answers
+
+	Tokens   string `yaml:"tokens"`   // of EC2's guests: optional (default), required, off
+	HopLimit uint8  `yaml:"hopLimit"` // of an answer with a token; default: not said
+}
+
+// Attach is where a network is that others made; exactly one of the two is given.
+type Attach struct {
+	Namespace string `yaml:"namespace"` // path of the network namespace that its guest is in
+	Bridge    string `yaml:"bridge"`    // name of the host's bridge that its guests are on
 }
 
 // DHCPRange is the part of a subnet that addresses are handed out from, both ends included.
@@ -150,14 +171,20 @@ type DHCPRange struct {
 	End   string `yaml:"end"`
 }
 
+// Names is what guests are called in DNS.
+type Names struct {
+	Prefix string   `yaml:"prefix"`
+	Order  []string `yaml:"order"` // of base, prefix, domain; default: domain, base
+}
+
 // Content is a text that may be long and may have line breaks; other texts are short, and one line.
 type Content string
 
 // Secret is a short text that no message shows.
 type Secret string
 
-// The values of kind, metadataType, runtime, type and the addressing methods. Those of datasource, mode and tokens are
-// the words of the topics.
+// The values of kind, metadataType, runtime, type, dhcp, dnsServer and the addressing methods. Those of datasource, mode,
+// tokens and names.order are the words of the topics.
 const (
 	kindApp     = "app"
 	kindNetwork = "network"
@@ -174,6 +201,9 @@ const (
 	networkLocal  = "local"
 	networkSwitch = "switch"
 
+	serverOurs = "serve"
+	serverNone = "none"
+
 	addressDHCP  = "dhcp"
 	addressSLAAC = "slaac"
 	addressNone  = "none"
@@ -185,5 +215,7 @@ func newApp() *App {
 }
 
 func newNetwork() *Network {
-	return &Network{Version: 1, Type: networkLocal, MTU: defaultMTU, Tokens: eve.TokensOptional}
+	return &Network{
+		Version: 1, Type: networkLocal, MTU: defaultMTU, DHCP: serverOurs, DNSServer: serverOurs, Tokens: eve.TokensOptional,
+	}
 }

@@ -295,6 +295,23 @@ func TestFeedYieldsInOrder(t *testing.T) {
 	l.expect("modify web Yg==")
 }
 
+// TestFeedKeepsPlaces: where a network is stays its own while its file is bad, whatever the names of the files.
+func TestFeedKeepsPlaces(t *testing.T) {
+	t.Parallel()
+	const red = "---\nkind: network\nname: red\nattach: {bridge: bn1}\n"
+	dir := t.TempDir()
+	a, b := filepath.Join(dir, "a.yaml"), filepath.Join(dir, "b.yaml")
+	save(t, b, webManifest+red)
+	l := start(t, dir, &memory.Driver{})
+	l.expect("create web nothing")
+	save(t, b, webManifest+red+"mtu: 1\n")
+	l.expectLog("mtu: 1 is not from 1280 to 65535")
+	save(t, a, dbManifest+"---\nkind: network\nname: blue\nattach: {bridge: bn1}\n")
+	l.expectLog(`attach: bridge "bn1" cannot have network "blue": it has network "red"`)
+	save(t, b, webManifest)
+	l.expect("create db nothing")
+}
+
 // TestFeedBuiltIn: without a directory, the manifests come from a file system and are not watched.
 func TestFeedBuiltIn(t *testing.T) {
 	t.Parallel()

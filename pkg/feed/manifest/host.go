@@ -46,23 +46,35 @@ func adapterMetadata(m eve.InstanceMetadata, name string) eve.AdapterMetadata {
 	return eve.AdapterMetadata{}
 }
 
-// unusable says why a guest cannot have an address in a network; "" when it can.
-func unusable(addr netip.Addr, n eve.NetworkInstanceConfig) string {
-	if n.Subnet == nil {
-		return fmt.Sprintf("%v cannot be fixed: nothing is known of the addresses in network %q", addr, n.DisplayName)
-	}
-	subnet := eve.Prefix(n.Subnet)
-	if subnet.Addr().Is4() != addr.Is4() {
-		return fmt.Sprintf("%v is not of the family of %v, the subnet of network %q", addr, subnet, n.DisplayName)
-	}
-	if !subnet.Contains(addr) {
-		return fmt.Sprintf("%v is not in %v, the subnet of network %q", addr, subnet, n.DisplayName)
-	}
-	if eve.Addr(n.Gateway) == addr {
-		return fmt.Sprintf("%v is the gateway of network %q", addr, n.DisplayName)
-	}
-	if addr == subnet.Addr() || addr.Is4() && !subnet.Contains(addr.Next()) {
-		return fmt.Sprintf("%v is not the address of one host in network %q", addr, n.DisplayName)
+// unusable says why a guest cannot have an address in a network; "" when it can. Where others made the network, nothing
+// need be known of the addresses that they give.
+func unusable(addr netip.Addr, n network) string {
+	name := n.config.DisplayName
+	subnet, gateway := n.subnet(addr)
+	switch {
+	case !subnet.IsValid() && n.place() != "":
+		return ""
+	case !subnet.IsValid() && n.config.Subnet == nil:
+		return fmt.Sprintf("%v cannot be fixed: nothing is known of the addresses in network %q", addr, name)
+	case !subnet.IsValid():
+		return fmt.Sprintf("%v is not of the family of %v, the subnet of network %q", addr, eve.Prefix(n.config.Subnet), name)
+	case !subnet.Contains(addr):
+		return fmt.Sprintf("%v is not in %v, the subnet of network %q", addr, subnet, name)
+	case gateway == addr:
+		return fmt.Sprintf("%v is the gateway of network %q", addr, name)
+	case addr == subnet.Addr() || addr.Is4() && !subnet.Contains(addr.Next()):
+		return fmt.Sprintf("%v is not the address of one host in network %q", addr, name)
 	}
 	return ""
+}
+
+// subnet returns the network's subnet of an address's family, and the gateway there; not valid where there is none.
+func (n network) subnet(addr netip.Addr) (subnet netip.Prefix, gateway netip.Addr) {
+	if p := eve.Prefix(n.config.Subnet); p.Addr().BitLen() == addr.BitLen() {
+		return p, eve.Addr(n.config.Gateway)
+	}
+	if p := eve.Prefix(n.meta.Subnet6); p.Addr().BitLen() == addr.BitLen() {
+		return p, eve.Addr(n.meta.Gateway6)
+	}
+	return netip.Prefix{}, netip.Addr{}
 }

@@ -11,10 +11,10 @@
 // # Bad files
 //
 // A file is accepted as a whole or refused as a whole, with every problem in it. What a refused file last said stays in
-// force, while the other files go on. Where two files cannot both be right (one name, UUID or address given twice), the
-// one whose name sorts later is refused. A file that is removed takes its apps and networks with it; one that is
-// emptied does not, since editors empty a file before they write it. While a file is bad and has never been good in
-// this run, nothing that an earlier run published is withdrawn.
+// force, while the other files go on. Where two files cannot both be right (one name, UUID, address or place of a network
+// given twice), the one whose name sorts later is refused. A file that is removed takes its apps and networks with it; one
+// that is emptied does not, since editors empty a file before they write it. While a file is bad and has never been good
+// in this run, nothing that an earlier run published is withdrawn.
 //
 // # UUIDs
 //

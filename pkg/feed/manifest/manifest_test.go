@@ -78,7 +78,7 @@ func TestExamples(t *testing.T) {
 	}
 	var got []string
 	for _, n := range set.Networks {
-		got = append(got, fmt.Sprintf("network %s: %v", n.DisplayName, n.Subnet))
+		got = append(got, fmt.Sprintf("network %s: %v %v", n.DisplayName, n.Subnet, set.NetworkMetadata[n.UUID.String()].Subnet6))
 	}
 	for id, a := range set.Apps {
 		m := set.Metadata[id]
@@ -98,8 +98,8 @@ func TestExamples(t *testing.T) {
 		`app edge: eth1 in green, address "<nil>", fixed false`,
 		`app web: NOHYPER MetaDataDrive, 1 keys, tags true, user data true`,
 		`app web: eth0 in blue, address "10.11.12.5", fixed true`,
-		`network blue: 10.11.12.0/24`,
-		`network green: 10.11.12.0/24`,
+		`network blue: 10.11.12.0/24 fd00:11:12::/64`,
+		`network green: 10.11.12.0/24 <nil>`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

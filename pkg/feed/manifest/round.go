@@ -3,6 +3,7 @@
 package manifest
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -36,8 +37,9 @@ func setClaims(s feed.Set) []claim {
 // round is one attempt to make the files go together. Files come in the order of their names; who comes later yields.
 type round struct {
 	claimed  map[string]string // claim to file
-	networks map[string]eve.NetworkInstanceConfig
+	networks map[string]network
 	byName   map[string][]string // display name to UUIDs
+	places   map[string]network  // what others made to the network that is there
 	taken    map[hostKey]string  // address or MAC in a network to the adapter that has it
 	linked   map[*unit]feed.Set
 	kept     map[string]bool // files whose former content stays in force
@@ -52,8 +54,9 @@ type hostKey struct {
 func newRound() *round {
 	return &round{
 		claimed:  map[string]string{},
-		networks: map[string]eve.NetworkInstanceConfig{},
+		networks: map[string]network{},
 		byName:   map[string][]string{},
+		places:   map[string]network{},
 		taken:    map[hostKey]string{},
 		linked:   map[*unit]feed.Set{},
 		kept:     map[string]bool{},
@@ -99,15 +102,17 @@ func (r *round) take(u *unit) []error {
 // offer makes the unit's networks known.
 func (r *round) offer(u *unit) {
 	for _, n := range u.networks {
-		r.addNetwork(n.config)
+		r.addNetwork(n.network)
 	}
 	r.offerSet(u.set)
 }
 
-// offerSet makes the networks of a set known, and the addresses that its apps have in any.
+// offerSet makes the networks of a set known, where they are, and the addresses that its apps have in any.
 func (r *round) offerSet(s feed.Set) {
 	for _, id := range slices.Sorted(maps.Keys(s.Networks)) {
-		r.addNetwork(s.Networks[id])
+		n := network{s.Networks[id], s.NetworkMetadata[id]}
+		r.addNetwork(n)
+		r.places[n.place()] = n
 	}
 	for _, id := range slices.Sorted(maps.Keys(s.Apps)) {
 		app := s.Apps[id]
@@ -119,11 +124,11 @@ func (r *round) offerSet(s feed.Set) {
 	}
 }
 
-func (r *round) addNetwork(n eve.NetworkInstanceConfig) {
-	id := n.UUID.String()
+func (r *round) addNetwork(n network) {
+	id := n.config.UUID.String()
 	if _, known := r.networks[id]; !known {
 		r.networks[id] = n
-		r.byName[n.DisplayName] = append(r.byName[n.DisplayName], id)
+		r.byName[n.config.DisplayName] = append(r.byName[n.config.DisplayName], id)
 	}
 }
 
@@ -141,45 +146,71 @@ func (r *round) keep(name, file string, old accepted) {
 	r.offerSet(old.set)
 }
 
-// link finds the networks of the unit's apps. Without errors, the round has the unit's part of the set.
+// link checks what the unit's networks are attached to and finds the networks of its apps. Without errors, the round has
+// the unit's part of the set.
 func (r *round) link(u *unit) []error {
 	set := newSet()
+	p := problems{file: u.file}
 	for _, n := range u.networks {
+		if reason := r.attach(n.network); reason != "" {
+			p.add(n.document.at("attach"), "attach: %s", reason)
+		}
 		set.Networks[n.id.String()] = n.config
 		set.NetworkMetadata[n.id.String()] = n.meta
 	}
-	p := problems{file: u.file}
 	for _, a := range u.apps {
-		app := a.config
-		app.AppNetAdapterList = slices.Clone(app.AppNetAdapterList)
-		seen := map[uuid.UUID]uint32{}
-		for i := range app.AppNetAdapterList {
-			adapter := &app.AppNetAdapterList[i]
-			at := "adapters[" + strconv.Itoa(i) + "]"
-			n, ok := r.find(&p, a, at+".network", a.app.Adapters[i].Network)
-			if !ok {
-				continue
-			}
-			adapter.Network = n.UUID
-			adapter.IfIdx = seen[n.UUID]
-			seen[n.UUID]++
-			for _, h := range hosts(*adapter, a.meta.Adapters[i]) {
-				if reason := r.settle(h, n, owner(app, *adapter)); reason != "" {
-					p.add(a.document.at(at+h.field), "%s%s: %s", at, h.field, reason)
-				}
-			}
-		}
-		set.Apps[a.id.String()] = app
+		set.Apps[a.id.String()] = r.linkApp(&p, a)
 		set.Metadata[a.id.String()] = a.meta
 	}
 	r.linked[u] = set.Merge(u.set)
 	return p.errs
 }
 
+// attach lets a network be where others made it, or says why not.
+func (r *round) attach(n network) string {
+	place := n.place()
+	if other, taken := r.places[place]; taken && place != "" && other.config.UUID != n.config.UUID {
+		return fmt.Sprintf("%s cannot have network %q: it has network %q", place, n.config.DisplayName, other.config.DisplayName)
+	}
+	r.places[place] = n
+	return ""
+}
+
+// linkApp returns the app with its adapters in their networks.
+func (r *round) linkApp(p *problems, a appDoc) eve.AppInstanceConfig {
+	app := a.config
+	app.AppNetAdapterList = slices.Clone(app.AppNetAdapterList)
+	seen := map[uuid.UUID]uint32{}
+	for i := range app.AppNetAdapterList {
+		adapter := &app.AppNetAdapterList[i]
+		at := "adapters[" + strconv.Itoa(i) + "]"
+		n, ok := r.find(p, a, at+".network", a.app.Adapters[i].Network)
+		if !ok {
+			continue
+		}
+		id := n.config.UUID
+		adapter.Network = id
+		adapter.IfIdx = seen[id]
+		seen[id]++
+		if n.meta.Bridge != "" && !a.has(at+".mac") {
+			p.add(a.document.at(at), "%s.mac: is missing: on a bridge of others, a guest is known by the one that it has there", at)
+		}
+		if n.meta.Bridge == "" && a.has(at+".port") {
+			p.add(a.document.at(at+".port"), "%s.port: has no effect: network %q is not on a bridge of others", at, shortened(n.config.DisplayName))
+		}
+		for _, h := range hosts(*adapter, a.meta.Adapters[i]) {
+			if reason := r.settle(h, n, owner(app, *adapter)); reason != "" {
+				p.add(a.document.at(at+h.field), "%s%s: %s", at, h.field, reason)
+			}
+		}
+	}
+	return app
+}
+
 // find returns the network that a name or a UUID means.
-func (r *round) find(p *problems, a appDoc, at, name string) (eve.NetworkInstanceConfig, bool) {
+func (r *round) find(p *problems, a appDoc, at, name string) (network, bool) {
 	if name == "" {
-		return eve.NetworkInstanceConfig{}, false // noted when the file was read
+		return network{}, false // noted when the file was read
 	}
 	if id, err := uuid.Parse(name); err == nil {
 		if n, ok := r.networks[id.String()]; ok {
@@ -194,17 +225,17 @@ func (r *round) find(p *problems, a appDoc, at, name string) (eve.NetworkInstanc
 	default:
 		p.add(a.document.at(at), "%s: %d networks are called %q: give the UUID", at, len(ids), shortened(name))
 	}
-	return eve.NetworkInstanceConfig{}, false
+	return network{}, false
 }
 
 // settle lets a host into a network, or says why not.
-func (r *round) settle(h host, n eve.NetworkInstanceConfig, owner string) string {
+func (r *round) settle(h host, n network, owner string) string {
 	if h.addr.IsValid() {
 		if reason := unusable(h.addr, n); reason != "" {
 			return reason
 		}
 	}
-	key := hostKey{n.UUID, h.name}
+	key := hostKey{n.config.UUID, h.name}
 	if other, taken := r.taken[key]; taken && other != owner {
 		return h.name + " is taken by " + other
 	}

@@ -7,13 +7,18 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
+
+	"github.com/lf-edge/eve-metadata/pkg/eve"
 )
 
 // Every function here reads one value; its error is a reason made to follow "field: ".
@@ -97,14 +102,20 @@ func parseHostPrefix(s string) (netip.Prefix, error) {
 	return p, nil
 }
 
-// parseSubnet reads a prefix that hosts can live in. Link-local addresses are not for that: one of them is the metadata
-// service's own (RFC 3927, RFC 6890).
+// metadataAddresses are those of the metadata service, of which guests know before they know anything else: every
+// cloud's, and EC2's of IPv6.
+func metadataAddresses() []netip.Addr {
+	return []netip.Addr{netip.AddrFrom4([4]byte{169, 254, 169, 254}), netip.MustParseAddr("fd00:ec2::254")}
+}
+
+// parseSubnet reads a prefix that hosts can live in. Link-local addresses (RFC 3927, RFC 4291) are not for that, nor is a
+// prefix that the metadata service has an address in.
 func parseSubnet(s string) (netip.Prefix, error) {
 	p, err := parsePrefix(s)
 	if err != nil {
 		return p, err
 	}
-	if a := p.Addr(); a.IsUnspecified() || a.IsLoopback() || a.IsMulticast() || a.IsLinkLocalUnicast() || p.Contains(netip.AddrFrom4([4]byte{169, 254, 169, 254})) {
+	if a := p.Addr(); a.IsUnspecified() || a.IsLoopback() || a.IsMulticast() || a.IsLinkLocalUnicast() || slices.ContainsFunc(metadataAddresses(), p.Contains) {
 		return netip.Prefix{}, fmt.Errorf("%q is not a network for hosts", s)
 	}
 	return p, nil
@@ -129,6 +140,37 @@ func checkDomain(s string) error {
 		}
 	}
 	return nil
+}
+
+// checkPrefix says whether s can begin a host name (RFC 1123).
+func checkPrefix(s string) error {
+	if checkLabel(s+"0") != nil {
+		return fmt.Errorf("%q cannot begin a host name: letters, digits and hyphens, at most %d", shortened(s), maxLabel-1)
+	}
+	return nil
+}
+
+// checkInterface says whether Linux can have an interface of that name (dev_valid_name), and nft(8) can write it.
+func checkInterface(s string) error {
+	bad := func(r rune) bool { return strings.ContainsRune(`/:"`, r) || unicode.IsSpace(r) }
+	if s == "" || s == "." || s == ".." || len(s) > maxInterface || strings.ContainsFunc(s, bad) {
+		return fmt.Errorf("%q is not the name of an interface: at most %d bytes, without space, quotation mark, slash or colon", shortened(s), maxInterface)
+	}
+	return nil
+}
+
+// parseLeaseTime reads how long an address is lent, in seconds. All bits set mean for ever (RFC 2131), which is not for
+// addresses that shall be used again.
+func parseLeaseTime(s string) (uint32, error) {
+	const least, most = eve.MinLeaseTime * time.Second, (math.MaxUint32 - 1) * time.Second
+	d, err := time.ParseDuration(s)
+	if err != nil || strings.ContainsFunc(s, func(r rune) bool { return !strings.ContainsRune("0123456789hms", r) }) || d%time.Second != 0 {
+		return 0, fmt.Errorf("%q is not a time in hours, minutes and seconds, such as 1h or 10m", shortened(s))
+	}
+	if d < least || d > most {
+		return 0, fmt.Errorf("%v is not from %v to %v", d, least, most)
+	}
+	return uint32(d / time.Second), nil
 }
 
 // checkSSHKey says whether s is a public key as in authorized_keys (sshd(8)): type, base64, and perhaps a comment. The
