@@ -15,14 +15,17 @@ import (
 	"path/filepath"
 )
 
-// Replace puts content at a path, in place of a file that may be there. The file has mode 0600. Until it
-// is whole it has another name in the same folder, which begins with temporary and then has digits only;
+// Group may read a file, beside its owner; 0 is for none. The owner has to be in the group, or to have CAP_CHOWN.
+type Group int
+
+// Replace puts content at a path, in place of a file that may be there. The file has mode 0600, or 0640 and a
+// group that may read it, of which there is at most one. Until it is whole it has another name in the same folder, which begins with temporary and then has digits only;
 // a crash can leave such a file behind. The error names no file: the same trouble has the same text at
 // every attempt, and the caller knows which file it is about.
 //
 // It has synced the file, not the folder: SyncFolder does that, once for as many files as there are.
-func Replace(path, temporary string, content []byte) error {
-	name, err := write(path, temporary, content)
+func Replace(path, temporary string, content []byte, readers ...Group) error {
+	name, err := write(path, temporary, content, readers...)
 	if err == nil {
 		if err = os.Rename(name, path); err != nil {
 			_ = os.Remove(name) // the first error says more
@@ -43,12 +46,17 @@ func Create(path, temporary string, content []byte) error {
 }
 
 // write makes a synced file under a temporary name, which it returns. On error there is none.
-func write(path, temporary string, content []byte) (name string, err error) {
+func write(path, temporary string, content []byte, readers ...Group) (name string, err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), temporary)
 	if err != nil {
 		return "", err
 	}
 	_, err = f.Write(content)
+	for _, g := range readers {
+		if err == nil && g != 0 {
+			err = errors.Join(f.Chown(-1, int(g)), f.Chmod(0o640))
+		}
+	}
 	if err == nil {
 		err = f.Sync()
 	}

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/lf-edge/eve-metadata/pkg/pubsub"
+	"github.com/lf-edge/eve-metadata/pkg/share"
 )
 
 var errRelativeRoot = errors.New("root folder is not absolute")
@@ -46,30 +47,65 @@ func dial(path string) (conn *net.UnixConn, err error) {
 	return conn, err
 }
 
-// listen binds a table's socket. The caller holds the lock of the table's
-// checkpoint folder, so only a publisher that is not ours can come in between.
-func listen(path string) (l *net.UnixListener, err error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+// unadmitted ends the name of a socket to which nobody was let in yet.
+const unadmitted = "~"
+
+// listen binds a table's socket, for a group to connect to unless it is 0. The
+// caller holds the lock of the table's checkpoint folder, so only a publisher
+// that is not ours can come in between.
+func listen(path string, group int) (l *net.UnixListener, err error) {
+	if err := share.Folder(filepath.Dir(path), group); err != nil {
 		return nil, fmt.Errorf("make folder of socket %q: %w", path, err)
 	}
 	if err := removeStale(path); err != nil {
 		return nil, err
 	}
+	if group == 0 {
+		l, err = bind(path)
+		if err == nil {
+			err = os.Chmod(path, 0o755)
+		}
+	} else {
+		l, err = bindFor(path, group)
+	}
+	if errors.Is(err, syscall.EADDRINUSE) {
+		err = pubsub.ErrInUse
+	}
+	if err != nil {
+		if l != nil {
+			_ = l.Close() // the first error says more
+		}
+		return nil, fmt.Errorf("listen on %q: %w", path, err)
+	}
+	return l, nil
+}
+
+func bind(path string) (l *net.UnixListener, err error) {
 	err = withAddress(path, func(a *net.UnixAddr) (err error) {
 		l, err = net.ListenUnix(network, a)
 		return err
 	})
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("listen on %q: %w", path, pubsub.ErrInUse)
+	if err == nil {
+		l.SetUnlinkOnClose(false) // it would unlink the short address
 	}
+	return l, err
+}
+
+// bindFor binds a socket that a group can connect to as soon as it is there:
+// a subscriber that was turned away would report that.
+func bindFor(path string, group int) (*net.UnixListener, error) {
+	before := path + unadmitted
+	if err := removeStale(before); err != nil {
+		return nil, err
+	}
+	l, err := bind(before)
 	if err != nil {
-		return nil, fmt.Errorf("listen on %q: %w", path, err)
+		return nil, err
 	}
-	l.SetUnlinkOnClose(false) // it would unlink the short address
-	if err := os.Chmod(path, 0o755); err != nil {
-		return nil, errors.Join(fmt.Errorf("set mode of socket %q: %w", path, err), l.Close())
+	if err := share.With(before, group, 0o660); err != nil {
+		return l, err
 	}
-	return l, nil
+	return l, os.Rename(before, path)
 }
 
 // removeStale removes a socket on which nobody listens. One that answers, even

@@ -15,6 +15,7 @@ import (
 
 	"github.com/lf-edge/eve-metadata/pkg/atomicfile"
 	"github.com/lf-edge/eve-metadata/pkg/pubsub"
+	"github.com/lf-edge/eve-metadata/pkg/share"
 )
 
 // Names of checkpoint files (EVE pubsub): "<key>.json" is a value, with its large
@@ -32,13 +33,18 @@ const (
 type checkpoint struct {
 	dir        string
 	persistent bool
+	group      int // that may read the files; 0: none
 	lock       *os.File
 }
 
-// openCheckpoint makes and locks a table's folder. The error wraps
+// openCheckpoint makes and locks a table's folder. Files of persistent tables
+// are read by subscribers, so a group that may follow gets them. The error wraps
 // pubsub.ErrInUse if another publisher holds the lock.
-func openCheckpoint(dir string, persistent bool) (*checkpoint, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+func openCheckpoint(dir string, persistent bool, group int) (*checkpoint, error) {
+	if !persistent {
+		group = 0
+	}
+	if err := share.Folder(dir, group); err != nil {
 		return nil, fmt.Errorf("make checkpoint folder: %w", err)
 	}
 	lock, err := os.Open(dir)
@@ -52,7 +58,7 @@ func openCheckpoint(dir string, persistent bool) (*checkpoint, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("lock checkpoint folder %q: %w", dir, err), lock.Close())
 	}
-	return &checkpoint{dir: dir, persistent: persistent, lock: lock}, nil
+	return &checkpoint{dir: dir, persistent: persistent, group: group, lock: lock}, nil
 }
 
 func (c *checkpoint) close() error { return c.lock.Close() }
@@ -109,7 +115,7 @@ func (c *checkpoint) write(key string, value []byte) error {
 	if c.persistent {
 		// Best effort, as EVE's: a value without a backup is still a value.
 		if old, err := readFile(name, maxCheckpoint); err == nil && len(old) > 0 {
-			_ = replaceFile(filepath.Join(c.dir, key+backupSuffix), old)
+			_ = replaceFile(filepath.Join(c.dir, key+backupSuffix), old, 0)
 		}
 	}
 	return c.replace(name, value)
@@ -121,7 +127,7 @@ func (c *checkpoint) promote(key string, value []byte) error {
 }
 
 func (c *checkpoint) replace(name string, content []byte) error {
-	if err := replaceFile(name, content); err != nil {
+	if err := replaceFile(name, content, c.group); err != nil {
 		return fmt.Errorf("write checkpoint: %w", err)
 	}
 	// The new file is in place and no error could take it back. What remains
@@ -176,9 +182,10 @@ func readRestarted(dir string) int {
 	return n
 }
 
-// replaceFile puts content in the place of a file, whole or not at all.
-func replaceFile(name string, content []byte) error {
-	if err := atomicfile.Replace(name, temporary, content); err != nil {
+// replaceFile puts content in the place of a file, whole or not at all, for a
+// group to read unless it is 0.
+func replaceFile(name string, content []byte, group int) error {
+	if err := atomicfile.Replace(name, temporary, content, atomicfile.Group(group)); err != nil {
 		return fmt.Errorf("replace %q: %w", name, err)
 	}
 	return nil

@@ -180,7 +180,7 @@ func (s *sender) send(c table.Changes) error {
 }
 
 func (s *sender) update(u table.Change) error {
-	paths, err := writeLarge(s.publisher.paths.large, u.New.Large)
+	paths, err := writeLarge(s.publisher.paths.large, u.New.Large, s.publisher.driver.Group)
 	if err != nil {
 		return fmt.Errorf("send key %q: %w", u.Key, err)
 	}

@@ -46,12 +46,21 @@ func tree(t *testing.T, root string) map[string]string {
 	return got
 }
 
+// groupOfOurs is a group that files can be given to.
+func groupOfOurs() int {
+	if os.Geteuid() == 0 {
+		return 1 // root can give to any
+	}
+	return os.Getgid()
+}
+
 func TestFiles(t *testing.T) {
 	t.Parallel()
 	const value = `{"Z":1,"A":2,"pubsub-large-X":"inline"}`
 	for _, c := range []struct {
 		name  string
 		table pubsub.Table
+		group int               // that may follow it
 		open  map[string]string // while it is published
 		after map[string]string // after Close
 	}{
@@ -59,50 +68,85 @@ func TestFiles(t *testing.T) {
 			name:  "table",
 			table: pubsub.Table{Agent: "a", Topic: "T"},
 			open: map[string]string{
-				"/var": "drwx------", "/var/run": "drwx------", "/var/run/a": "drwx------", "/var/run/a/T": "drwx------",
+				"/var": "drwxr-xr-x", "/var/run": "drwxr-xr-x", "/var/run/a": "drwx------", "/var/run/a/T": "drwx------",
 				"/var/run/a/T.sock": "Srwxr-xr-x", "/var/run/a/T/k.json": "-rw------- " + value,
 				"/var/run/a/T/restarted": "-rw------- 3",
 			},
 			after: map[string]string{
-				"/var": "drwx------", "/var/run": "drwx------", "/var/run/a": "drwx------", "/var/run/a/T": "drwx------",
+				"/var": "drwxr-xr-x", "/var/run": "drwxr-xr-x", "/var/run/a": "drwx------", "/var/run/a/T": "drwx------",
 			},
 		},
 		{
 			name:  "persistent table with scope",
 			table: pubsub.Table{Agent: "a", Scope: "s", Topic: "T", Persistent: true},
 			open: map[string]string{
-				"/var": "drwx------", "/var/run": "drwx------", "/var/run/a": "drwx------", "/var/run/a/s": "drwx------",
+				"/var": "drwxr-xr-x", "/var/run": "drwxr-xr-x", "/var/run/a": "drwxr-xr-x", "/var/run/a/s": "drwx------",
 				"/var/run/a/s/T.sock": "Srwxr-xr-x",
-				"/persist":            "drwx------", "/persist/status": "drwx------", "/persist/status/a": "drwx------",
-				"/persist/status/a/s": "drwx------", "/persist/status/a/s/T": "drwx------",
+				"/persist":            "drwxr-xr-x", "/persist/status": "drwxr-xr-x", "/persist/status/a": "drwxr-xr-x",
+				"/persist/status/a/s": "drwxr-xr-x", "/persist/status/a/s/T": "drwx------",
 				"/persist/status/a/s/T/k.json":     "-rw------- " + value,
 				"/persist/status/a/s/T/k.json.bak": `-rw------- {"Z":0}`,
 				"/persist/status/a/s/T/restarted":  "-rw------- 3",
 			},
 			after: map[string]string{
-				"/var": "drwx------", "/var/run": "drwx------", "/var/run/a": "drwx------", "/var/run/a/s": "drwx------",
-				"/persist": "drwx------", "/persist/status": "drwx------", "/persist/status/a": "drwx------",
-				"/persist/status/a/s": "drwx------", "/persist/status/a/s/T": "drwx------",
+				"/var": "drwxr-xr-x", "/var/run": "drwxr-xr-x", "/var/run/a": "drwxr-xr-x", "/var/run/a/s": "drwx------",
+				"/persist": "drwxr-xr-x", "/persist/status": "drwxr-xr-x", "/persist/status/a": "drwxr-xr-x",
+				"/persist/status/a/s": "drwxr-xr-x", "/persist/status/a/s/T": "drwx------",
 				"/persist/status/a/s/T/k.json":     "-rw------- " + value,
 				"/persist/status/a/s/T/k.json.bak": `-rw------- {"Z":0}`,
+			},
+		},
+		{
+			name:  "table that a group may follow",
+			table: pubsub.Table{Agent: "a", Topic: "T"},
+			group: groupOfOurs(),
+			open: map[string]string{
+				"/var": "drwxr-xr-x", "/var/run": "drwxr-xr-x", "/var/run/a": "drwxr-x---", "/var/run/a/T": "drwx------",
+				"/var/run/a/T.sock": "Srw-rw----", "/var/run/a/T/k.json": "-rw------- " + value,
+				"/var/run/a/T/restarted": "-rw------- 3",
+			},
+			after: map[string]string{
+				"/var": "drwxr-xr-x", "/var/run": "drwxr-xr-x", "/var/run/a": "drwxr-x---", "/var/run/a/T": "drwx------",
+			},
+		},
+		{
+			name:  "persistent table that a group may follow",
+			table: pubsub.Table{Agent: "a", Topic: "T", Persistent: true},
+			group: groupOfOurs(),
+			open: map[string]string{
+				"/var": "drwxr-xr-x", "/var/run": "drwxr-xr-x", "/var/run/a": "drwxr-x---", "/var/run/a/T.sock": "Srw-rw----",
+				"/persist": "drwxr-xr-x", "/persist/status": "drwxr-xr-x", "/persist/status/a": "drwxr-xr-x",
+				"/persist/status/a/T":            "drwxr-x---",
+				"/persist/status/a/T/k.json":     "-rw-r----- " + value,
+				"/persist/status/a/T/k.json.bak": `-rw------- {"Z":0}`,
+				"/persist/status/a/T/restarted":  "-rw-r----- 3",
+			},
+			after: map[string]string{
+				"/var": "drwxr-xr-x", "/var/run": "drwxr-xr-x", "/var/run/a": "drwxr-x---",
+				"/persist": "drwxr-xr-x", "/persist/status": "drwxr-xr-x", "/persist/status/a": "drwxr-xr-x",
+				"/persist/status/a/T":            "drwxr-x---",
+				"/persist/status/a/T/k.json":     "-rw-r----- " + value,
+				"/persist/status/a/T/k.json.bak": `-rw------- {"Z":0}`,
 			},
 		},
 		{
 			name:  "global table",
 			table: pubsub.Table{Topic: "T"},
 			open: map[string]string{
-				"/run": "drwx------", "/run/global": "drwx------", "/run/global/T": "drwx------",
+				"/run": "drwxr-xr-x", "/run/global": "drwxr-xr-x", "/run/global/T": "drwx------",
 				"/run/global/T/k.json": "-rw------- " + value, "/run/global/T/restarted": "-rw------- 3",
 			},
 			after: map[string]string{
-				"/run": "drwx------", "/run/global": "drwx------", "/run/global/T": "drwx------",
+				"/run": "drwxr-xr-x", "/run/global": "drwxr-xr-x", "/run/global/T": "drwx------",
 			},
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			root := t.TempDir()
-			p := drivertest.Publish(t, newDriver(t, root), c.table)
+			driver := newDriver(t, root)
+			driver.Group = c.group
+			p := drivertest.Publish(t, driver, c.table)
 			set(t, p, "k", `{"Z":0}`)
 			set(t, p, "k", value)
 			set(t, p, "gone", `{}`)

@@ -13,21 +13,22 @@ import (
 	"github.com/lf-edge/eve-metadata/pkg/atomicfile"
 	"github.com/lf-edge/eve-metadata/pkg/pubsub"
 	"github.com/lf-edge/eve-metadata/pkg/pubsub/internal/wire"
+	"github.com/lf-edge/eve-metadata/pkg/share"
 )
 
 // writeLarge writes the large fields of one value for one send to one
-// subscriber, which removes the files, and returns their paths. On error none
-// remains.
-func writeLarge(dir string, fields []wire.Large) ([]string, error) {
+// subscriber, which removes the files, and returns their paths. Unless it is 0,
+// subscribers are of the group. On error none remains.
+func writeLarge(dir string, fields []wire.Large, group int) ([]string, error) {
 	if len(fields) == 0 {
 		return nil, nil
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := makeLargeFolder(dir, group); err != nil {
 		return nil, fmt.Errorf("make folder of large fields: %w", err)
 	}
 	names := make([]string, 0, len(fields))
 	for _, l := range fields {
-		name, err := writeNew(dir, l)
+		name, err := writeNew(dir, l, group)
 		if err != nil {
 			removeAll(names)
 			return nil, fmt.Errorf("write large field into %q: %w", dir, atomicfile.WithoutPath(err))
@@ -37,13 +38,31 @@ func writeLarge(dir string, fields []wire.Large) ([]string, error) {
 	return names, nil
 }
 
-// writeNew writes a file of mode 0600 with a random end to its name.
-func writeNew(dir string, l wire.Large) (string, error) {
+// makeLargeFolder makes a folder out of which subscribers remove files.
+func makeLargeFolder(dir string, group int) error {
+	if group == 0 {
+		return os.MkdirAll(dir, 0o755)
+	}
+	if err := share.Folder(filepath.Dir(dir), group); err != nil {
+		return err
+	}
+	if err := share.Folder(dir, group); err != nil {
+		return err
+	}
+	return os.Chmod(dir, 0o770)
+}
+
+// writeNew writes a file with a random end to its name, for the owner to read
+// and, unless it is 0, for a group.
+func writeNew(dir string, l wire.Large, group int) (string, error) {
 	f, err := os.CreateTemp(dir, l.Base)
 	if err != nil {
 		return "", err
 	}
 	_, err = f.Write(l.Content)
+	if err == nil && group != 0 {
+		err = share.With(f.Name(), group, 0o640)
+	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		removeAll([]string{f.Name()})
 		return "", err

@@ -58,13 +58,13 @@ func (d *Driver) Publish(t pubsub.Table) (pubsub.RawPublisher, error) {
 }
 
 func (p *publisher) open() (err error) {
-	p.disk, err = openCheckpoint(p.paths.dir, p.table.Persistent)
+	p.disk, err = openCheckpoint(p.paths.dir, p.table.Persistent, p.driver.Group)
 	if err != nil {
 		return err
 	}
 	// Not before the probe of the socket: the files may be another one's.
 	if p.paths.socket != "" {
-		p.listener, err = listen(p.paths.socket)
+		p.listener, err = listen(p.paths.socket, p.driver.Group)
 	}
 	if err == nil {
 		err = p.load()

@@ -71,6 +71,10 @@ var _ pubsub.Driver = (*Driver)(nil)
 type Driver struct {
 	// Root is put in front of /var/run, /run and /persist.
 	Root string
+	// Group may follow what is published, beside the publisher's own user and
+	// root: it may connect to the sockets, read the files of persistent tables,
+	// and take those of large fields. 0: nobody else may, as with EVE's agents.
+	Group int
 	// Report, if set, is called with what goes wrong while a table is served or
 	// followed and has no caller to be returned to: a subscriber that was dropped
 	// because it takes nothing, an update whose large-field file is missing, a
