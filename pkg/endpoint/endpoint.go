@@ -26,8 +26,13 @@ type Endpoint struct {
 	Network string
 	// Role is what guests ask for there.
 	Role Role
-	// Address is what the socket is bound to, in the network's namespace.
+	// Address is what the socket is bound to, in the network's namespace. A link-local one has its interface as zone.
 	Address netip.AddrPort
+	// Alone says that nobody but the network's only app instance can ask there: the namespace is the guest's own.
+	Alone bool
+	// Ports is the bridge, an interface of the manager's own namespace, on whose ports guests have to be found where they
+	// are known to be; "" where the manager holds them there itself.
+	Ports string
 	// Listener is the socket. Two endpoints are the same one when their listeners are.
 	Listener net.Listener
 }
