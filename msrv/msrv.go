@@ -2,6 +2,27 @@
 
 // Package msrv is the metadata server: topics and endpoints come in, and what guests read goes out,
 // over HTTP and on drives. It needs no privilege beyond reading its topics and writing its folders.
+//
+// What it opens, for whoever confines it; paths are below the root. New opens
+//
+//   - persist/mdsrv/secret, which it reads; where it is missing, it makes it and its folder;
+//   - a netlink socket, which it keeps, to ask bridges for their ports.
+//
+// Run opens, for as long as it runs, because publishers come and go and guests ask and report:
+//
+//   - of the topics that it follows (AppInstanceConfig, InstanceMetadata and NetworkMetadata of the feed,
+//     AppNetworkStatus and NetworkInstanceStatus of nim): var/run/<agent>/<topic>.sock, to connect to; the
+//     folder var/run/<agent>/<topic>, or persist/status/<agent>/<topic> of AppNetworkStatus, to read and watch,
+//     and those above it, to watch, until it is there;
+//   - of those that it publishes (InstanceLaunch, InstanceReport): the same sockets, to make and bind, and the
+//     folders var/run/mdsrv/InstanceLaunch and persist/status/mdsrv/InstanceReport, to read and write;
+//   - persist/pubsub-large, where large values are: to read and remove those of the feed, and to write those of
+//     mdsrv;
+//   - run/mdsrv/drives, to make, read, write, rename and remove in.
+//
+// It makes sockets of the families unix (its topics') and inotify watches, and none of a network: it accepts on
+// those that come with the endpoints, and reads and sets options of what it accepts. Beside that Go itself reads
+// /proc/sys/net/core/somaxconn when a topic's socket is bound, and /etc/localtime for the log; it does without them.
 package msrv
 
 import (
@@ -24,6 +45,7 @@ import (
 	"github.com/lf-edge/eve-metadata/msrv/report"
 	"github.com/lf-edge/eve-metadata/msrv/store"
 	"github.com/lf-edge/eve-metadata/pkg/endpoint"
+	"github.com/lf-edge/eve-metadata/pkg/neigh"
 	"github.com/lf-edge/eve-metadata/pkg/pubsub"
 	"github.com/lf-edge/eve-metadata/pkg/task"
 )
@@ -52,13 +74,16 @@ type Service struct {
 	drives *drive.Keeper
 	intake *intake.Intake
 	httpd  *httpd.Server
+	ports  *neigh.Table
 	data   task.Ready // all that was known at the start is in the store and on the drives
 	// Both are there while it runs.
 	book   *report.Book
 	launch *launch.Publisher
 }
 
-// New makes a Service. It reads the device's secret, or makes one, and starts nothing.
+// New makes a Service, which Run has to run for its sockets to be closed. It reads the device's secret, or
+// makes one, and starts nothing. It is called in the network namespace that the endpoints' bridges are in;
+// where these cannot be asked for their ports, guests whose ports are known are nobody there.
 func New(cfg Config) (*Service, error) {
 	secret, err := Secret(cfg.Root)
 	if err != nil {
@@ -78,6 +103,10 @@ func New(cfg Config) (*Service, error) {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
 	}
+	if s.ports, err = neigh.Open(); err != nil {
+		cfg.Log.WithError(err).Warn("bridges cannot be asked on which port a guest is")
+	}
+	s.httpd.Bridges = s.ports
 	return s, nil
 }
 
@@ -90,6 +119,7 @@ func (s *Service) Ready() <-chan struct{} { return s.httpd.Ready() }
 // Run serves until ctx ends, and returns nil then. It is called once. An error says that a topic cannot be
 // followed or published: pubsub.ErrInUse when another service runs.
 func (s *Service) Run(ctx context.Context) (err error) {
+	defer s.ports.Close()
 	if s.book, err = report.Open(s.cfg.Driver); err != nil {
 		return err
 	}
@@ -122,8 +152,7 @@ func (s *sink) Put(inst *instance.Instance) {
 		log.WithError(err).Error("metadata not rendered in full")
 	}
 	for _, k := range s.store.Put(&store.Entry{Instance: inst, HTTP: trees, Keys: intake.Keys(inst)}) {
-		log.WithFields(logrus.Fields{"network": k.Network, "address": k.Address}).
-			Error("address claimed by two instances, served to neither")
+		log.WithField("key", k.String()).Error("address claimed by two instances, served to neither")
 	}
 	image, err := s.drive(inst)
 	if err != nil {

@@ -14,7 +14,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"path"
 	"strconv"
 	"strings"
@@ -33,8 +32,8 @@ const MaxLoggedPath = 256
 
 // Looker finds whose metadata a caller may read. *store.Store is one.
 type Looker interface {
-	// Lookup returns nil for nobody's.
-	Lookup(store.Key) *store.Entry
+	// Lookup returns nil for nobody's, and tells whether anybody claims the key.
+	Lookup(store.Key) (e *store.Entry, claimed bool)
 	// Changed returns a channel that is closed once Lookup may answer otherwise than it does now.
 	Changed() <-chan struct{}
 }
@@ -42,8 +41,9 @@ type Looker interface {
 // Reporter keeps what guests report. It returns the reports of one instance.
 type Reporter func(*instance.Instance) dialect.Reports
 
-// Handler answers the requests at one site of one network. Who is asking is the network and the address
-// that the connection comes from, nothing else: no header, name or path names an instance.
+// Handler answers the requests at one site of one network. Who is asking is the network and the addresses
+// that the connection comes from (see callers), nothing else: no header, name or path names an instance. It
+// is found out for every request anew: a connection that stays open says nothing of who has its address now.
 //
 // A dialect's guard is asked first. What none of them answers, the tree does, for GET and HEAD, with ETag,
 // conditional requests and ranges as RFC 9110 has them: 200 with the document; 404 where there is none,
@@ -54,7 +54,12 @@ type Reporter func(*instance.Instance) dialect.Reports
 type Handler struct {
 	Network string
 	Site    dialect.Site
-	Store   Looker
+	// Alone and Ports are the endpoint's (see endpoint.Endpoint).
+	Alone bool
+	Ports string
+	Store Looker
+	// Bridges tells where callers are; it may be nil where Ports is "".
+	Bridges Bridges
 	// Guards are those of all dialects at the site, and Reports is where they keep what guests say; it may
 	// be nil where no guard wants it.
 	Guards  []dialect.Guard
@@ -69,7 +74,8 @@ type Handler struct {
 }
 
 // ServeHTTP answers one request and writes one line to the access log, but for the requests that are too
-// many: of those the log has one a RefusalInterval for each network, and the metrics have all.
+// many, and those of callers that bear what is another's: of each of these the log has one a
+// RefusalInterval for each network, and the metrics have all.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	rec := &recorder{ResponseWriter: w, status: http.StatusOK}
@@ -92,33 +98,43 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		log.WithError(err).Error("metadata request not answered")
 	case errors.Is(err, errTooMany):
 		h.Limits.refusals.Do(func() { log.Warn("too many metadata requests") })
+	case errors.Is(err, errOtherMAC), errors.Is(err, errOtherPort):
+		h.Metrics.refuse(h.Network, refusal(err))
+		h.Limits.borrowed(func() { log.WithError(err).Warn("metadata request from another's address") })
 	default:
 		log.Info("metadata request")
 	}
 }
 
+// refusal is the word by which the metrics tell apart what callers bear of others'.
+func refusal(err error) string {
+	if errors.Is(err, errOtherPort) {
+		return "port"
+	}
+	return "mac"
+}
+
 // answer finds out who asks and has the guards or the tree answer. An error is what went wrong, whether or
 // not something was written.
 func (h *Handler) answer(w *recorder, r *http.Request) error {
-	caller, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return fmt.Errorf("read caller's address %q: %w", r.RemoteAddr, err)
-	}
-	address := caller.Addr().Unmap().WithZone("")
-	entry, err := h.admit(r.Context(), address)
+	from, err := originOf(r)
 	if err != nil {
 		return err
 	}
-	w.instance = entry.Instance.UUID
+	who, err := h.admit(r.Context(), from)
+	if err != nil {
+		return err
+	}
+	w.instance = who.entry.Instance.UUID
 	place := cleanPath(r.URL.Path)
-	switch a := h.guard(entry.Instance, address, r, place); {
+	switch a := h.guard(who, r, place); {
 	case a == nil:
 	case a.Document != nil:
 		return deliver(w, r, a.Document)
 	default:
 		return give(w, r, a)
 	}
-	node := entry.HTTP[h.Site].Lookup(place)
+	node := who.entry.HTTP[h.Site].Lookup(place)
 	if node == nil || node.Document() == nil {
 		return errNotFound
 	}
@@ -128,36 +144,40 @@ func (h *Handler) answer(w *recorder, r *http.Request) error {
 	return deliver(w, r, node.Document())
 }
 
-// admit finds the caller's entry. It is an error that nobody knows the caller, that it is not to ask over
-// HTTP, and that it asks too often.
-func (h *Handler) admit(ctx context.Context, address netip.Addr) (*store.Entry, error) {
-	k := store.Key{Network: h.Network, Address: address}
-	entry := h.Store.Lookup(k)
-	if entry == nil { // hardly ever
+// admit finds out who the caller is. It is an error that it is nobody, that it is not to ask over HTTP, and
+// that it asks too often.
+func (h *Handler) admit(ctx context.Context, from origin) (caller, error) {
+	who, err := h.callers().find(from)
+	if err != nil { // hardly ever
 		if !h.Limits.allowStranger() {
-			return nil, errTooMany
+			return caller{}, errTooMany
 		}
-		if entry = h.await(ctx, k); entry == nil {
-			return nil, errNotFound
+		if who, err = h.await(ctx, from); err != nil {
+			return caller{}, err
 		}
 	}
-	if !h.Limits.allow(entry.Instance.UUID) {
-		return nil, errTooMany
+	if !h.Limits.allow(who.entry.Instance.UUID) {
+		return caller{}, errTooMany
 	}
-	if entry.HTTP == nil {
-		return nil, errNotFound
+	if who.entry.HTTP == nil {
+		return caller{}, errNotFound
 	}
-	return entry, nil
+	return who, nil
 }
 
-// await waits a little for a caller that is not known yet.
-func (h *Handler) await(ctx context.Context, k store.Key) *store.Entry {
+// callers is the rule by which the handler knows who asks.
+func (h *Handler) callers() callers {
+	return callers{network: h.Network, alone: h.Alone, bridge: h.Ports, bridges: h.Bridges, store: h.Store}
+}
+
+// await waits a little for a caller that is not known yet, or whose address was another's before.
+func (h *Handler) await(ctx context.Context, from origin) (caller, error) {
 	ctx, cancel := context.WithTimeout(ctx, h.Grace)
 	defer cancel()
 	for {
 		changed := h.Store.Changed()
-		if e := h.Store.Lookup(k); e != nil || ctx.Err() != nil {
-			return e
+		if who, err := h.callers().find(from); err == nil || ctx.Err() != nil {
+			return who, err
 		}
 		select {
 		case <-changed:
@@ -167,12 +187,13 @@ func (h *Handler) await(ctx context.Context, k store.Key) *store.Entry {
 }
 
 // guard asks the guards. The first that answers is heard.
-func (h *Handler) guard(inst *instance.Instance, address netip.Addr, r *http.Request, place string) *dialect.Answer {
+func (h *Handler) guard(who caller, r *http.Request, place string) *dialect.Answer {
 	if len(h.Guards) == 0 {
 		return nil
 	}
+	inst := who.entry.Instance
 	req := &dialect.Request{
-		Instance: inst, Adapter: h.adapter(inst, address), Method: r.Method, Path: place, Header: r.Header, Body: r.Body,
+		Instance: inst, Adapter: who.adapter, Method: r.Method, Path: place, Header: r.Header, Body: r.Body,
 		Count: func(event string) { h.Metrics.event(h.Network, event) },
 	}
 	if h.Reports != nil {
@@ -180,18 +201,6 @@ func (h *Handler) guard(inst *instance.Instance, address netip.Addr, r *http.Req
 	}
 	for _, g := range h.Guards {
 		if a := g(req); a != nil {
-			return a
-		}
-	}
-	return nil
-}
-
-// adapter is the one that an instance asks from; nil for none, which a store with other keys could bring
-// about.
-func (h *Handler) adapter(inst *instance.Instance, address netip.Addr) *instance.Adapter {
-	for i := range inst.Adapters {
-		a := &inst.Adapters[i]
-		if a.Network == h.Network && (a.IPv4.Address.Addr() == address || a.IPv6.Address.Addr() == address) {
 			return a
 		}
 	}
@@ -244,7 +253,7 @@ var (
 func answerError(w http.ResponseWriter, err error) {
 	status := http.StatusInternalServerError
 	switch {
-	case errors.Is(err, errNotFound):
+	case errors.Is(err, errNotFound), errors.Is(err, errOtherMAC), errors.Is(err, errOtherPort):
 		status = http.StatusNotFound
 	case errors.Is(err, errMethod):
 		status = http.StatusMethodNotAllowed

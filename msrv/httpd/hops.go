@@ -14,7 +14,7 @@ import (
 // connectionKey is the connection's in a request's context.
 type connectionKey struct{}
 
-// withConnection keeps the connection that a request comes in on, for limitHops.
+// withConnection keeps the connection that a request comes in on, for originOf and limitHops.
 func withConnection(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, connectionKey{}, c)
 }

@@ -12,7 +12,8 @@ import (
 
 // Limits on open connections. One costs about 16 KiB and a file descriptor, of which the process has a
 // limited number for all networks together. Clients use one or two at a time. What counts is the instance,
-// not the address that it asks from or at. Callers that nobody knows have a share of their own, so that a guest which takes many addresses leaves the others theirs.
+// not the address that it asks from or at. Callers that nobody knows have a share of their own, so that a
+// guest which takes many addresses, or another's, leaves the others theirs.
 const (
 	MaxCallerConnections   = 64
 	MaxNetworkConnections  = 1024
@@ -23,8 +24,7 @@ const (
 // opens all it can harms others little, and other networks not at all. It is used by any number of
 // goroutines.
 type connections struct {
-	whose func(netip.Addr) string // the instance's UUID; "" for nobody's
-	log   logrus.FieldLogger
+	log logrus.FieldLogger
 
 	mu        sync.Mutex
 	callers   map[string]*pool // by instance, and strangers by address
@@ -39,17 +39,19 @@ type pool struct {
 }
 
 // newConnections returns a network's connections before there are any.
-func newConnections(whose func(netip.Addr) string, log logrus.FieldLogger) *connections {
+func newConnections(log logrus.FieldLogger) *connections {
 	return &connections{
-		whose: whose, log: log, callers: make(map[string]*pool),
+		log: log, callers: make(map[string]*pool),
 		members: pool{limit: MaxNetworkConnections}, strangers: pool{limit: MaxStrangerConnections},
 	}
 }
 
-// limited is a listener that closes the connections that are too many.
+// limited is a listener that closes the connections that are too many. Of the others it finds out where they
+// come from.
 type limited struct {
 	net.Listener
-	all *connections
+	callers callers
+	all     *connections
 }
 
 // Accept returns the next connection that is not one too many.
@@ -59,20 +61,29 @@ func (l limited) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		from, err := netip.ParseAddrPort(conn.RemoteAddr().String())
+		address, err := callerAddress(conn.RemoteAddr().String())
 		if err == nil {
-			if gone := l.all.admit(from.Addr().Unmap().WithZone("")); gone != nil {
-				return &counted{Conn: conn, gone: sync.OnceFunc(gone)}, nil
+			from := origin{address, synMAC(conn)}
+			if gone := l.all.admit(l.whose(from), address); gone != nil {
+				return &counted{Conn: conn, from: from, gone: sync.OnceFunc(gone)}, nil
 			}
 		}
 		_ = conn.Close() // nothing was said yet
 	}
 }
 
-// admit counts a connection and returns what counts its end; nil for one too many. That is logged once, until
-// the caller has no connection any more, or its network has room again.
-func (c *connections) admit(from netip.Addr) (gone func()) {
-	whose := c.whose(from)
+// whose is the UUID of the instance that a connection is; "" for nobody's.
+func (l limited) whose(from origin) string {
+	who, err := l.callers.find(from)
+	if err != nil {
+		return ""
+	}
+	return who.entry.Instance.UUID
+}
+
+// admit counts a connection, of an instance or of nobody's, and returns what counts its end; nil for one too
+// many. That is logged once, until the caller has no connection any more, or its network has room again.
+func (c *connections) admit(whose string, from netip.Addr) (gone func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	share, who := &c.members, whose
@@ -118,9 +129,10 @@ func (c *connections) dismiss(who string, caller, share *pool) {
 	}
 }
 
-// counted is a connection that tells when it is closed.
+// counted is a connection that knows where it comes from, and tells when it is closed.
 type counted struct {
 	net.Conn
+	from origin
 	gone func()
 }
 

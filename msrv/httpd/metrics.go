@@ -14,12 +14,15 @@ import (
 type Metrics struct {
 	requests *prometheus.CounterVec
 	events   *prometheus.CounterVec
+	refused  *prometheus.CounterVec
 }
 
 // NewMetrics makes the counters and registers them:
 //
 //	eve_metadata_requests_total{site,code}      answered requests
 //	eve_metadata_events_total{network,event}    what dialects' guards found worth a count
+//	eve_metadata_refused_total{network,reason}  requests from another's address: "mac" for one with a MAC address
+//	                                            that is not its owner's, "port" for one from another port
 func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 	m := &Metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -28,8 +31,11 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "eve_metadata_events_total", Help: "Requests of guests that an operator may want to know of.",
 		}, []string{"network", "event"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "eve_metadata_refused_total", Help: "Requests of guests that bear the address of another.",
+		}, []string{"network", "reason"}),
 	}
-	for _, c := range []prometheus.Collector{m.requests, m.events} {
+	for _, c := range []prometheus.Collector{m.requests, m.events, m.refused} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}
@@ -49,9 +55,16 @@ func (m *Metrics) event(network, event string) {
 	}
 }
 
+func (m *Metrics) refuse(network, reason string) {
+	if m != nil {
+		m.refused.WithLabelValues(network, reason).Inc()
+	}
+}
+
 // forget drops the counters of a network that is gone.
 func (m *Metrics) forget(network string) {
 	if m != nil {
 		m.events.DeletePartialMatch(prometheus.Labels{"network": network})
+		m.refused.DeletePartialMatch(prometheus.Labels{"network": network})
 	}
 }

@@ -21,8 +21,8 @@ const (
 	// StrangerRate and StrangerBurst are for all callers of a network together that nobody knows.
 	StrangerRate  = 200
 	StrangerBurst = 2_000
-	// RefusalInterval is how long the access log is silent about refusals after one: who is told 429 asks
-	// again at once, and would fill the log with megabytes a second.
+	// RefusalInterval is how long the access log is silent about refusals after one of the same kind: who is
+	// told 429 asks again at once, and would fill the log with megabytes a second.
 	RefusalInterval = time.Second
 )
 
@@ -30,7 +30,7 @@ const (
 // instance, not the address. It is used by any number of goroutines. nil limits nothing.
 type Limits struct {
 	strangers, network *rate.Limiter
-	refusals           rate.Sometimes // that are logged
+	refusals, borrows  rate.Sometimes // that are logged
 
 	mu        sync.Mutex
 	instances map[string]*rate.Limiter // by UUID
@@ -46,6 +46,7 @@ func NewLimits() *Limits {
 		strangers: rate.NewLimiter(StrangerRate, StrangerBurst),
 		network:   rate.NewLimiter(NetworkRate, NetworkBurst),
 		refusals:  rate.Sometimes{Interval: RefusalInterval},
+		borrows:   rate.Sometimes{Interval: RefusalInterval},
 		instances: make(map[string]*rate.Limiter),
 		pruneAt:   minPrune,
 	}
@@ -56,6 +57,15 @@ func (l *Limits) allowStranger() bool { return l == nil || l.strangers.Allow() }
 
 // allow counts a request of an instance. One that asks too often does not use up what is the others'.
 func (l *Limits) allow(uuid string) bool { return l == nil || l.of(uuid).Allow() && l.network.Allow() }
+
+// borrowed logs that a caller bears what is another's, unless that was logged a moment ago.
+func (l *Limits) borrowed(log func()) {
+	if l == nil {
+		log()
+		return
+	}
+	l.borrows.Do(log)
+}
 
 // of is the limiter of an instance.
 func (l *Limits) of(uuid string) *rate.Limiter {

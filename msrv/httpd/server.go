@@ -9,7 +9,6 @@ import (
 	stdlog "log"
 	"net"
 	"net/http"
-	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -17,7 +16,6 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/lf-edge/eve-metadata/msrv/dialect"
-	"github.com/lf-edge/eve-metadata/msrv/store"
 	"github.com/lf-edge/eve-metadata/pkg/endpoint"
 	"github.com/lf-edge/eve-metadata/pkg/task"
 )
@@ -46,9 +44,11 @@ type Server struct {
 	Data <-chan struct{}
 	// Dialects have the guards; their trees are in the store.
 	Dialects []dialect.Dialect
-	Reports  Reporter // nil: no guard wants it
-	Metrics  *Metrics // nil: nothing is counted
-	Log      logrus.FieldLogger
+	// Bridges tells where callers are; it may be nil where no endpoint has Ports.
+	Bridges Bridges
+	Reports Reporter // nil: no guard wants it
+	Metrics *Metrics // nil: nothing is counted
+	Log     logrus.FieldLogger
 
 	ready  task.Ready
 	shares map[string]share // by network
@@ -115,14 +115,7 @@ func (s *Server) converge(running map[net.Listener]*site, wanted []endpoint.Endp
 func (s *Server) share(network string) share {
 	of, there := s.shares[network]
 	if !there {
-		whose := func(a netip.Addr) string {
-			e := s.Store.Lookup(store.Key{Network: network, Address: a})
-			if e == nil {
-				return ""
-			}
-			return e.Instance.UUID
-		}
-		of = share{NewLimits(), newConnections(whose, s.Log.WithField("network", network))}
+		of = share{NewLimits(), newConnections(s.Log.WithField("network", network))}
 		s.shares[network] = of
 	}
 	return of
@@ -143,8 +136,8 @@ func siteOf(r endpoint.Role) dialect.Site {
 // handler makes the handler of one endpoint.
 func (s *Server) handler(e endpoint.Endpoint) *Handler {
 	h := &Handler{
-		Network: e.Network, Site: siteOf(e.Role), Store: s.Store, Reports: s.Reports, Grace: NewcomerGrace,
-		Limits: s.share(e.Network).Limits, Metrics: s.Metrics, Log: s.Log,
+		Network: e.Network, Site: siteOf(e.Role), Alone: e.Alone, Ports: e.Ports, Store: s.Store, Bridges: s.Bridges,
+		Reports: s.Reports, Grace: NewcomerGrace, Limits: s.share(e.Network).Limits, Metrics: s.Metrics, Log: s.Log,
 	}
 	for _, d := range s.Dialects {
 		if g := d.At(h.Site).Guard; g != nil {
@@ -180,11 +173,12 @@ func (h *Handler) NewServer() *http.Server {
 // start serves one endpoint.
 func (s *Server) start(e endpoint.Endpoint) *site {
 	log := s.Log.WithFields(logrus.Fields{"network": e.Network, "address": e.Address})
-	r := &site{server: s.handler(e).NewServer(), done: make(chan struct{})}
-	all := s.share(e.Network).connections
+	h := s.handler(e)
+	r := &site{server: h.NewServer(), done: make(chan struct{})}
+	guarded := limited{borrow(e.Listener), h.callers(), s.share(e.Network).connections}
 	go func() {
 		defer close(r.done)
-		err := r.server.Serve(limited{borrow(e.Listener), all})
+		err := r.server.Serve(guarded)
 		if !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 			log.WithError(err).Error("endpoint no longer served")
 		}

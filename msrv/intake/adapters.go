@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/lf-edge/eve-metadata/msrv/instance"
 	"github.com/lf-edge/eve-metadata/pkg/eve"
@@ -20,14 +21,26 @@ func fromStatus(inst *instance.Instance, f *Facts) {
 	}
 	for i := range f.Status.AppNetAdapterList {
 		s := &f.Status.AppNetAdapterList[i]
-		if s.VifInfo.Mac == nil {
-			continue // not there: a guest that is told of a card it does not have gives up on its network
+		n := network{f.Networks[s.Network], f.NetworkMetadata[s.Network]}
+		if !there(s, &n.said) {
+			continue
 		}
-		network := f.Networks[s.Network]
-		a := adapter(s, &network, told[s.Name])
-		a.Tokens, a.HopLimit = tokens(f.NetworkMetadata[s.Network])
+		a := adapter(s, &n, told[s.Name])
+		a.Tokens, a.HopLimit = tokens(n.said)
 		inst.Adapters = append(inst.Adapters, a)
 	}
+}
+
+// network is an app network: its state, and what else is said about it.
+type network struct {
+	eve.NetworkInstanceStatus
+	said eve.NetworkMetadata
+}
+
+// there tells whether a guest has an adapter: one that is told of a card it does not have gives up on its
+// network. In a namespace of somebody else's there is one, of which nobody may know the MAC address.
+func there(s *eve.AppNetAdapterStatus, n *eve.NetworkMetadata) bool {
+	return s.VifInfo.Mac != nil || n.Namespace != ""
 }
 
 // maxHopLimit is the highest hop limit that EC2 knows.
@@ -47,35 +60,85 @@ func tokens(m eve.NetworkMetadata) (instance.TokenPolicy, int) {
 }
 
 // adapter makes one adapter. A guest is told to ask DHCP unless a fixed configuration was asked for.
-func adapter(s *eve.AppNetAdapterStatus, network *eve.NetworkInstanceStatus, told eve.AdapterMetadata) instance.Adapter {
+func adapter(s *eve.AppNetAdapterStatus, n *network, told eve.AdapterMetadata) instance.Adapter {
 	a := instance.Adapter{
 		Name:        s.Name,
 		Network:     s.Network.String(),
-		NetworkName: network.DisplayName,
+		NetworkName: n.DisplayName,
 		Port:        s.VifUsed,
 		MAC:         s.VifInfo.Mac,
-		MTU:         int(cmp.Or(told.MTU, s.VifInfo.MTU, network.MTU)),
+		MTU:         int(cmp.Or(told.MTU, s.VifInfo.MTU, n.MTU)),
 		Nameservers: addrs(told.DNSServers),
 		Search:      told.SearchDomains,
 		Tags:        told.Tags,
 	}
-	if a.Nameservers == nil {
-		a.Nameservers = addrs(network.DnsServers)
+	subnet4, subnet6 := n.subnets()
+	method6 := instance.DHCP
+	if n.said.SLAAC {
+		method6 = instance.SLAAC
 	}
-	if a.Search == nil {
-		if d := cleanDomain(network.DomainName); d != "" {
-			a.Search = []string{d}
-		}
-	}
-	subnet := eve.Prefix(network.Subnet)
-	a.IPv4 = addressing(s.AssignedAddresses.IPv4Addrs, subnet, told.StaticIPv4)
-	a.IPv6 = addressing(s.AssignedAddresses.IPv6Addrs, subnet, told.StaticIPv6)
-	if network.Subnet == nil && a.IPv4.Method == instance.None && a.IPv6.Method == instance.None {
+	a.IPv4 = addressing(s.AssignedAddresses.IPv4Addrs, subnet4, instance.DHCP, told.StaticIPv4)
+	a.IPv6 = addressing(s.AssignedAddresses.IPv6Addrs, subnet6, method6, told.StaticIPv6)
+	if !subnet4.IsValid() && !subnet6.IsValid() && a.IPv4.Method == instance.None && a.IPv6.Method == instance.None {
 		a.IPv4.Method = instance.DHCP // a switch: the addresses are somebody else's to give
 	}
-	addGateway(&a, network)
-	addRoutes(&a, network, told)
+	gateways := n.gateways()
+	addGateways(&a, gateways)
+	addRoutes(&a, n, told)
+	if a.Nameservers == nil {
+		a.Nameservers = n.nameservers(&a, gateways)
+	}
+	if a.Search == nil {
+		a.Search = n.search()
+	}
 	return a
+}
+
+// subnets are the network's, of IPv4 and of IPv6; the zero Prefix where it has none.
+func (n *network) subnets() (subnet4, subnet6 netip.Prefix) {
+	subnet6 = eve.Prefix(n.said.Subnet6)
+	switch subnet := eve.Prefix(n.Subnet); {
+	case subnet.Addr().Is4():
+		subnet4 = subnet
+	case subnet.IsValid():
+		subnet6 = subnet
+	}
+	return subnet4, subnet6
+}
+
+// gateways are the network's routers, one of a family at most.
+func (n *network) gateways() []netip.Addr {
+	gateways := addrs([]net.IP{n.Gateway})
+	if subnet := eve.Prefix(n.said.Subnet6); subnet.IsValid() && (len(gateways) == 0 || gateways[0].Is4()) {
+		gateways = append(gateways, cmp.Or(eve.Addr(n.said.Gateway6), subnet.Masked().Addr().Next()))
+	}
+	return gateways
+}
+
+// nameservers are the network's own server at those of its gateways that the adapter can talk to, or those that the
+// network is configured with.
+func (n *network) nameservers(a *instance.Adapter, gateways []netip.Addr) []netip.Addr {
+	if !eve.ServesDNS(&n.NetworkInstanceConfig, &n.said) {
+		return addrs(n.DnsServers)
+	}
+	var own []netip.Addr
+	for _, gateway := range gateways {
+		if family(a, gateway).Method != instance.None {
+			own = append(own, gateway)
+		}
+	}
+	return own
+}
+
+// search are the domains in which guests look names up, the network's own first.
+func (n *network) search() []string {
+	var domains []string
+	for _, text := range append([]string{n.DomainName}, n.said.SearchDomains...) {
+		if d := eve.Domain(text); d != "" && !slices.Contains(domains, d) {
+			domains = append(domains, d)
+		}
+	}
+	return domains
 }
 
 // addBonds adds what a guest makes of its cards. A bond is in the network of its first card that is there, with
@@ -139,8 +202,9 @@ func vlanAddressing(m eve.VLANAddress) instance.Addressing {
 	return a
 }
 
-// addressing takes over the first address of a family; the zero value when there is none.
-func addressing(assigned []eve.AssignedAddr, subnet netip.Prefix, static bool) instance.Addressing {
+// addressing takes over the first address of a family. Where there is none, but a subnet, the guest is to get
+// one in the way of the network; its lease may not have been heard of yet. How is that way.
+func addressing(assigned []eve.AssignedAddr, subnet netip.Prefix, how instance.Method, static bool) instance.Addressing {
 	for _, s := range assigned {
 		addr := eve.Addr(s.Address)
 		if !addr.IsValid() {
@@ -150,36 +214,36 @@ func addressing(assigned []eve.AssignedAddr, subnet netip.Prefix, static bool) i
 		if subnet.Contains(addr) {
 			bits = subnet.Bits()
 		}
-		method := instance.DHCP
 		switch {
 		case static || s.AssignedBy == eve.AddressSourceStatic:
-			method = instance.Static
+			how = instance.Static
 		case s.AssignedBy == eve.AddressSourceSLAAC:
-			method = instance.SLAAC
+			how = instance.SLAAC
 		}
-		return instance.Addressing{Method: method, Address: netip.PrefixFrom(addr, bits)}
+		return instance.Addressing{Method: how, Address: netip.PrefixFrom(addr, bits)}
 	}
-	return instance.Addressing{}
+	if static || !subnet.IsValid() {
+		return instance.Addressing{}
+	}
+	return instance.Addressing{Method: how}
 }
 
-// addGateway gives the family of the network's gateway its default router.
-func addGateway(a *instance.Adapter, network *eve.NetworkInstanceStatus) {
-	gateway := eve.Addr(network.Gateway)
-	if !gateway.IsValid() {
-		return
-	}
-	if p := family(a, gateway); p.Method != instance.None {
-		p.Gateway = gateway
+// addGateways gives each family in use its default router.
+func addGateways(a *instance.Adapter, gateways []netip.Addr) {
+	for _, gateway := range gateways {
+		if p := family(a, gateway); p.Method != instance.None {
+			p.Gateway = gateway
+		}
 	}
 }
 
 // addRoutes adds the routes that this adapter was given and, behind them, the network's that go
 // through a router which the guest can reach itself.
-func addRoutes(a *instance.Adapter, network *eve.NetworkInstanceStatus, told eve.AdapterMetadata) {
+func addRoutes(a *instance.Adapter, n *network, told eve.AdapterMetadata) {
 	for _, r := range told.Routes {
 		addRoute(a, r.Dst, r.Gateway)
 	}
-	for _, r := range network.StaticRoutes {
+	for _, r := range n.StaticRoutes {
 		addRoute(a, r.DstNetwork, r.Gateway)
 	}
 }

@@ -40,6 +40,7 @@ type Facts struct {
 // becomes the instance's UserDataFault.
 func Join(f Facts) *instance.Instance {
 	inst := &instance.Instance{Architecture: f.Architecture}
+	inst.Hostname = eve.Hostname(&f.App, &f.Metadata)
 	fromApp(inst, &f.App)
 	fromMetadata(inst, &f.Metadata)
 	fromStatus(inst, &f)
@@ -54,12 +55,17 @@ func Join(f Facts) *instance.Instance {
 	return inst
 }
 
-// Keys are the addresses by which an instance is known, one for each address that it has in an app network.
+// Keys are what an instance is known by: the networks that it is in, and in each the MAC and IP addresses that
+// it has there.
 func Keys(inst *instance.Instance) []store.Key {
 	var keys []store.Key
 	for _, a := range inst.Adapters {
 		if a.Kind != instance.Card {
 			continue // a bond has an address of one of its cards; what is in a VLAN is in no app network
+		}
+		keys = append(keys, store.Key{Network: a.Network})
+		if len(a.MAC) == len(store.MAC{}) {
+			keys = append(keys, store.Key{Network: a.Network, MAC: store.MAC(a.MAC)})
 		}
 		for _, p := range []instance.Addressing{a.IPv4, a.IPv6} {
 			if p.Address.IsValid() {
@@ -84,7 +90,7 @@ func randomSeed(secret []byte, appUUID string) instance.Opaque {
 // firstDomain is the domain of the first adapter's network that has one.
 func firstDomain(f *Facts) string {
 	for _, a := range f.Status.AppNetAdapterList {
-		if d := cleanDomain(f.Networks[a.Network].DomainName); d != "" {
+		if d := eve.Domain(f.Networks[a.Network].DomainName); d != "" {
 			return d
 		}
 	}
@@ -103,9 +109,6 @@ func fromApp(inst *instance.Instance, app *eve.AppInstanceConfig) {
 	}
 	inst.Name = app.DisplayName
 	inst.Container = app.FixedResources.VirtualizationMode == eve.VmModeNoHyper
-	if inst.Hostname = hostLabel(app.DisplayName); inst.Hostname == "" {
-		inst.Hostname = inst.UUID
-	}
 	inst.Drive, inst.HTTP = wants(app.MetaDataType)
 	inst.DedicatedCPUs = dedicatedCPUs(&app.FixedResources)
 	var err error
@@ -163,10 +166,7 @@ func userData(app *eve.AppInstanceConfig) (instance.Opaque, error) {
 
 // fromMetadata fills in what our own topic says, over what EVE's says.
 func fromMetadata(inst *instance.Instance, m *eve.InstanceMetadata) {
-	if h := hostLabel(m.Hostname); h != "" {
-		inst.Hostname = h
-	}
-	inst.Domain = cleanDomain(m.Domain)
+	inst.Domain = eve.Domain(m.Domain)
 	inst.LaunchIndex = int(m.LaunchIndex)
 	inst.AvailabilityZone, inst.Region = m.AvailabilityZone, m.Region
 	inst.ProjectID = m.ProjectID

@@ -4,6 +4,7 @@ package intake_test
 
 import (
 	"encoding/base64"
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -16,7 +17,6 @@ import (
 
 	"github.com/lf-edge/eve-metadata/msrv/instance"
 	"github.com/lf-edge/eve-metadata/msrv/intake"
-	"github.com/lf-edge/eve-metadata/msrv/store"
 	"github.com/lf-edge/eve-metadata/pkg/eve"
 )
 
@@ -294,6 +294,7 @@ func TestJoinAdapters(t *testing.T) {
 		name    string
 		adapter eve.AppNetAdapterStatus
 		network eve.NetworkInstanceStatus
+		said    eve.NetworkMetadata
 		told    eve.AdapterMetadata
 		want    []instance.Adapter
 	}{
@@ -325,21 +326,129 @@ func TestJoinAdapters(t *testing.T) {
 			want: []instance.Adapter{{Name: "eth0", Network: blueID, NetworkName: "net 1", MAC: mac,
 				IPv4: instance.Addressing{Method: instance.DHCP}}}},
 		{name: "an adapter that is not there is not spoken of", adapter: vif("eth0", blueID, ""), network: blue},
+		{name: "in a namespace of others it is there all the same", adapter: vif("eth0", blueID, ""), network: network(blueID, "", "", nil),
+			said: eve.NetworkMetadata{Namespace: "/run/netns/pod"},
+			want: []instance.Adapter{{Name: "eth0", Network: blueID, NetworkName: "net 1", IPv4: instance.Addressing{Method: instance.DHCP}}}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			f := intake.Facts{
-				App:      app(nil),
-				Metadata: eve.InstanceMetadata{Domain: "d.example", Adapters: []eve.AdapterMetadata{test.told}},
-				Status:   eve.AppNetworkStatus{AppNetAdapterList: []eve.AppNetAdapterStatus{test.adapter}},
-				Networks: map[uuid.UUID]eve.NetworkInstanceStatus{test.adapter.Network: test.network},
+				App:             app(nil),
+				Metadata:        eve.InstanceMetadata{Domain: "d.example", Adapters: []eve.AdapterMetadata{test.told}},
+				Status:          eve.AppNetworkStatus{AppNetAdapterList: []eve.AppNetAdapterStatus{test.adapter}},
+				Networks:        map[uuid.UUID]eve.NetworkInstanceStatus{test.adapter.Network: test.network},
+				NetworkMetadata: map[uuid.UUID]eve.NetworkMetadata{test.adapter.Network: test.said},
 			}
 			opts := cmp.Options{cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})}
 			if diff := cmp.Diff(test.want, intake.Join(f).Adapters, opts); diff != "" {
 				t.Errorf("adapters (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestJoinFamilies: how an adapter is addressed in both families, by what its network has and what is known of its leases.
+func TestJoinFamilies(t *testing.T) {
+	t.Parallel()
+	local := func(subnet, gateway string) eve.NetworkInstanceStatus {
+		return network(blueID, subnet, gateway, func(n *eve.NetworkInstanceStatus) {
+			n.Type, n.DnsServers = eve.NetworkInstanceTypeLocal, []net.IP{net.ParseIP("9.9.9.9")}
+		})
+	}
+	four, six := local("10.11.12.0/24", "10.11.12.1"), local("fd00:1::/64", "fd00:1::1")
+	also6 := eve.NetworkMetadata{Subnet6: cidr("fd00:12::/64")}
+	and := func(m eve.NetworkMetadata, change func(*eve.NetworkMetadata)) eve.NetworkMetadata {
+		change(&m)
+		return m
+	}
+	slaac := func(m *eve.NetworkMetadata) { m.SLAAC = true }
+	lease4, lease6 := addr("10.11.12.2", eve.AddressSourceInternalDHCP), addr("fd00:12::2", eve.AddressSourceInternalDHCP)
+	lone6 := addr("fd00:1::2", eve.AddressSourceInternalDHCP)
+	tests := []struct {
+		name     string
+		network  eve.NetworkInstanceStatus
+		said     eve.NetworkMetadata
+		assigned []eve.AssignedAddr
+		told     eve.AdapterMetadata
+		want     string
+	}{
+		{name: "IPv4", network: four, assigned: []eve.AssignedAddr{lease4},
+			want: "dhcp 10.11.12.2/24 via 10.11.12.1, none, dns [10.11.12.1]"},
+		{name: "dual stack", network: four, said: also6, assigned: []eve.AssignedAddr{lease4, lease6},
+			want: "dhcp 10.11.12.2/24 via 10.11.12.1, dhcp fd00:12::2/64 via fd00:12::1, dns [10.11.12.1 fd00:12::1]"},
+		{name: "dual stack, SLAAC", network: four, said: and(also6, slaac), assigned: []eve.AssignedAddr{lease4, lease6},
+			want: "dhcp 10.11.12.2/24 via 10.11.12.1, slaac fd00:12::2/64 via fd00:12::1, dns [10.11.12.1 fd00:12::1]"},
+		{name: "dual stack, SLAAC, static", network: four, said: and(also6, slaac), assigned: []eve.AssignedAddr{lease4, lease6},
+			told: eve.AdapterMetadata{StaticIPv4: true, StaticIPv6: true},
+			want: "static 10.11.12.2/24 via 10.11.12.1, static fd00:12::2/64 via fd00:12::1, dns [10.11.12.1 fd00:12::1]"},
+		{name: "dual stack, its leases are not known yet", network: four, said: also6,
+			want: "dhcp via 10.11.12.1, dhcp via fd00:12::1, dns [10.11.12.1 fd00:12::1]"},
+		{name: "dual stack, static without addresses", network: four, said: also6,
+			told: eve.AdapterMetadata{StaticIPv4: true, StaticIPv6: true}, want: "none, none, dns []"},
+		{name: "dual stack, one family static without an address", network: four, said: also6, assigned: []eve.AssignedAddr{lease4},
+			told: eve.AdapterMetadata{StaticIPv6: true}, want: "dhcp 10.11.12.2/24 via 10.11.12.1, none, dns [10.11.12.1]"},
+		{name: "dual stack, another router", network: four, assigned: []eve.AssignedAddr{lease4, lease6},
+			said: and(also6, func(m *eve.NetworkMetadata) { m.Gateway6 = net.ParseIP("fd00:12::fe") }),
+			want: "dhcp 10.11.12.2/24 via 10.11.12.1, dhcp fd00:12::2/64 via fd00:12::fe, dns [10.11.12.1 fd00:12::fe]"},
+		{name: "IPv6 alone", network: six, assigned: []eve.AssignedAddr{lone6},
+			want: "none, dhcp fd00:1::2/64 via fd00:1::1, dns [fd00:1::1]"},
+		{name: "IPv6 alone, SLAAC", network: six, said: eve.NetworkMetadata{SLAAC: true}, assigned: []eve.AssignedAddr{lone6},
+			want: "none, slaac fd00:1::2/64 via fd00:1::1, dns [fd00:1::1]"},
+		{name: "IPv6 alone, SLAAC, address not known", network: six, said: eve.NetworkMetadata{SLAAC: true},
+			want: "none, slaac via fd00:1::1, dns [fd00:1::1]"},
+		{name: "no server for names", network: four, said: eve.NetworkMetadata{NoDNS: true}, assigned: []eve.AssignedAddr{lease4},
+			want: "dhcp 10.11.12.2/24 via 10.11.12.1, none, dns [9.9.9.9]"},
+		{name: "a bridge of EVE's", network: four, said: eve.NetworkMetadata{Bridge: "bn1"}, assigned: []eve.AssignedAddr{lease4},
+			want: "dhcp 10.11.12.2/24 via 10.11.12.1, none, dns [9.9.9.9]"},
+		{name: "servers of its own", network: four, assigned: []eve.AssignedAddr{lease4},
+			told: eve.AdapterMetadata{DNSServers: []net.IP{net.ParseIP("192.0.2.53")}},
+			want: "dhcp 10.11.12.2/24 via 10.11.12.1, none, dns [192.0.2.53]"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			test.told.Name = "eth0"
+			a := intake.Join(intake.Facts{
+				App:             app(nil),
+				Metadata:        eve.InstanceMetadata{Adapters: []eve.AdapterMetadata{test.told}},
+				Status:          eve.AppNetworkStatus{AppNetAdapterList: []eve.AppNetAdapterStatus{vif("eth0", blueID, "02:16:3e:00:00:01", test.assigned...)}},
+				Networks:        map[uuid.UUID]eve.NetworkInstanceStatus{uuid.MustParse(blueID): test.network},
+				NetworkMetadata: map[uuid.UUID]eve.NetworkMetadata{uuid.MustParse(blueID): test.said},
+			}).Adapters[0]
+			got := fmt.Sprintf("%s, %s, dns %v", words(a.IPv4), words(a.IPv6), a.Nameservers)
+			if got != test.want {
+				t.Errorf("got  %s\nwant %s", got, test.want)
+			}
+		})
+	}
+}
+
+// words says how an adapter is addressed in one family.
+func words(a instance.Addressing) string {
+	text := [...]string{instance.None: "none", instance.Static: "static", instance.DHCP: "dhcp", instance.SLAAC: "slaac"}[a.Method]
+	if a.Address.IsValid() {
+		text += " " + a.Address.String()
+	}
+	if a.Gateway.IsValid() {
+		text += " via " + a.Gateway.String()
+	}
+	return text
+}
+
+// Names are looked up in the network's domain first, unless the adapter has its own.
+func TestJoinSearch(t *testing.T) {
+	t.Parallel()
+	f := bondable()
+	f.NetworkMetadata[uuid.MustParse(blueID)] = eve.NetworkMetadata{
+		SearchDomains: []string{"Plant.Example.", "blue.example", "..", "corp.example"},
+	}
+	f.Metadata.Adapters = append(f.Metadata.Adapters, eve.AdapterMetadata{Name: "eth1", SearchDomains: []string{"own.example"}})
+	adapters := intake.Join(f).Adapters
+	for i, want := range [][]string{{"blue.example", "plant.example", "corp.example"}, {"own.example"}, nil} {
+		if diff := cmp.Diff(want, adapters[i].Search); diff != "" {
+			t.Errorf("adapter %d (-want +got):\n%s", i, diff)
+		}
 	}
 }
 
@@ -534,14 +643,24 @@ func TestRandomSeed(t *testing.T) {
 
 func TestKeys(t *testing.T) {
 	t.Parallel()
+	mac := net.HardwareAddr{2, 0x16, 0x3e, 0, 0, 1}
 	inst := &instance.Instance{Adapters: []instance.Adapter{
-		{Network: "a", IPv4: instance.Addressing{Address: netip.MustParsePrefix("10.0.0.5/24")}, IPv6: instance.Addressing{Address: netip.MustParsePrefix("fd00::5/64")}},
-		{Network: "b"},
+		{
+			Network: "a", MAC: mac,
+			IPv4: instance.Addressing{Address: netip.MustParsePrefix("10.0.0.5/24")},
+			IPv6: instance.Addressing{Address: netip.MustParsePrefix("fd00::5/64")},
+		},
+		{Network: "b", MAC: mac},
+		{Network: "c", MAC: make(net.HardwareAddr, 20)},
+		{Kind: instance.Bond, Network: "d", MAC: mac},
+		{Kind: instance.VLAN, IPv4: instance.Addressing{Address: netip.MustParsePrefix("10.0.0.6/24")}},
 	}}
-	want := []store.Key{
-		{Network: "a", Address: netip.MustParseAddr("10.0.0.5")}, {Network: "a", Address: netip.MustParseAddr("fd00::5")},
+	want := []string{"a", "a 02:16:3e:00:00:01", "a 10.0.0.5", "a fd00::5", "b", "b 02:16:3e:00:00:01", "c"}
+	var got []string
+	for _, k := range intake.Keys(inst) {
+		got = append(got, k.String())
 	}
-	if diff := cmp.Diff(want, intake.Keys(inst), cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Keys (-want +got):\n%s", diff)
 	}
 }

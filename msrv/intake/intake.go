@@ -270,13 +270,14 @@ func (in *Intake) facts(key string) *Facts {
 		NetworkMetadata: make(map[uuid.UUID]eve.NetworkMetadata),
 		Secret:          in.cfg.Secret, Architecture: in.cfg.Architecture,
 	}
-	for _, a := range status.AppNetAdapterList {
+	for i := range status.AppNetAdapterList {
+		a := &status.AppNetAdapterList[i]
 		n, ok := in.networks[a.Network]
-		if !ok && a.VifInfo.Mac != nil {
+		said := in.networkMetadata[a.Network]
+		if !ok && there(a, &said) {
 			return nil
 		}
-		f.Networks[a.Network] = n
-		f.NetworkMetadata[a.Network] = in.networkMetadata[a.Network]
+		f.Networks[a.Network], f.NetworkMetadata[a.Network] = n, said
 	}
 	return f
 }

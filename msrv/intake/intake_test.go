@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"testing"
 	"testing/synctest"
 
@@ -16,6 +17,7 @@ import (
 
 	"github.com/lf-edge/eve-metadata/msrv/instance"
 	"github.com/lf-edge/eve-metadata/msrv/intake"
+	"github.com/lf-edge/eve-metadata/msrv/store"
 	"github.com/lf-edge/eve-metadata/pkg/eve"
 	"github.com/lf-edge/eve-metadata/pkg/pubsub"
 	"github.com/lf-edge/eve-metadata/pkg/pubsub/memory"
@@ -27,7 +29,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type sink chan string
 
 func (s sink) Put(i *instance.Instance) {
-	s <- fmt.Sprintf("put %s at %v", i.Hostname, intake.Keys(i))
+	s <- fmt.Sprintf("put %s at %v", i.Hostname, addresses(i))
 }
 func (s sink) Remove(uuid string) { s <- "remove " + uuid }
 func (s sink) Complete(exists func(string) bool) {
@@ -110,7 +112,12 @@ func (s sink) expect(t *testing.T, want string) {
 	}
 }
 
-const guest = "put web-gw-1 at [{" + blueID + " 10.11.12.2}]"
+// addresses are those among an instance's keys.
+func addresses(i *instance.Instance) (keys []store.Key) {
+	return slices.DeleteFunc(intake.Keys(i), func(k store.Key) bool { return !k.Address.IsValid() })
+}
+
+const guest = "put web-gw-1 at [" + blueID + " 10.11.12.2]"
 
 func blue() eve.NetworkInstanceStatus { return network(blueID, "10.11.12.0/24", "10.11.12.1", nil) }
 
@@ -161,7 +168,7 @@ func TestChanges(t *testing.T) {
 	s.expect(t, "synced")
 
 	set(t, b.metadata, appID, eve.InstanceMetadata{Hostname: "renamed"})
-	s.expect(t, "put renamed at [{"+blueID+" 10.11.12.2}]")
+	s.expect(t, "put renamed at ["+blueID+" 10.11.12.2]")
 	if err := b.metadata.Delete(appID); err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +177,7 @@ func TestChanges(t *testing.T) {
 	moved := onBlue("02:16:3e:00:00:01")
 	moved.AppNetAdapterList[0].AssignedAddresses.IPv4Addrs[0].Address = net.ParseIP("10.11.12.3")
 	set(t, b.status, appID, moved)
-	s.expect(t, "put web-gw-1 at [{"+blueID+" 10.11.12.3}]")
+	s.expect(t, "put web-gw-1 at ["+blueID+" 10.11.12.3]")
 
 	off := withAdapter()
 	off.Activate = false
@@ -179,15 +186,19 @@ func TestChanges(t *testing.T) {
 		t.Errorf("app switched off: told %q", got)
 	}
 	set(t, b.apps, appID, withAdapter())
-	s.expect(t, "put web-gw-1 at [{"+blueID+" 10.11.12.3}]")
+	s.expect(t, "put web-gw-1 at ["+blueID+" 10.11.12.3]")
 
 	// A change of the network reaches the apps in it, and so does one of what is said about it.
 	wider := blue()
 	wider.DomainName = "wide.example"
 	set(t, b.networks, blueID, wider)
-	s.expect(t, "put web-gw-1 at [{"+blueID+" 10.11.12.3}]")
-	set(t, b.networkMetadata, blueID, eve.NetworkMetadata{Tokens: eve.TokensOff})
-	s.expect(t, "put web-gw-1 at [{"+blueID+" 10.11.12.3}]")
+	s.expect(t, "put web-gw-1 at ["+blueID+" 10.11.12.3]")
+	for _, said := range []eve.NetworkMetadata{
+		{Tokens: eve.TokensOff}, {SearchDomains: []string{"more.example"}}, {},
+	} {
+		set(t, b.networkMetadata, blueID, said)
+		s.expect(t, "put web-gw-1 at ["+blueID+" 10.11.12.3]")
+	}
 
 	if err := b.apps.Delete(appID); err != nil {
 		t.Fatal(err)
@@ -195,6 +206,23 @@ func TestChanges(t *testing.T) {
 	if got := <-s; got != "remove "+appID {
 		t.Errorf("app deleted: told %q", got)
 	}
+}
+
+// In a namespace of others a guest has its adapter even while nobody knows the MAC address; it is told of when the network
+// is known too.
+func TestNamespaceOfOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := &memory.Driver{}
+		b := newBus(t, d)
+		set(t, b.apps, appID, withAdapter())
+		set(t, b.status, appID, onBlue(""))
+		set(t, b.networkMetadata, blueID, eve.NetworkMetadata{Namespace: "/run/netns/pod"})
+		s := start(t, d)
+		s.tells(t, "remove "+appID, "synced")
+		set(t, b.networks, blueID, blue())
+		s.tells(t, guest)
+	})
 }
 
 // A network's state changes with every guest in it. The others are not put again for that.

@@ -16,6 +16,12 @@ func key(network, addr string) store.Key {
 	return store.Key{Network: network, Address: netip.MustParseAddr(addr)}
 }
 
+func hardware(network string, last byte) store.Key {
+	return store.Key{Network: network, MAC: store.MAC{2, 0x16, 0x3e, 0, 0, last}}
+}
+
+func only(network string) store.Key { return store.Key{Network: network} }
+
 func entry(uuid string, keys ...store.Key) *store.Entry {
 	return &store.Entry{Instance: &instance.Instance{UUID: uuid, Name: uuid}, Keys: keys}
 }
@@ -25,7 +31,7 @@ func TestLookup(t *testing.T) {
 	tests := []struct {
 		name   string
 		do     func(s *store.Store)
-		want   map[store.Key]string // "" = nobody
+		want   map[store.Key]string // "" = nobody, "?" = disputed
 		length int
 	}{
 		{
@@ -71,7 +77,7 @@ func TestLookup(t *testing.T) {
 				s.Put(entry("a", key("blue", "10.0.0.5")))
 				s.Put(entry("b", key("blue", "10.0.0.5"), key("blue", "10.0.0.6")))
 			},
-			want:   map[store.Key]string{key("blue", "10.0.0.5"): "", key("blue", "10.0.0.6"): "b"},
+			want:   map[store.Key]string{key("blue", "10.0.0.5"): "?", key("blue", "10.0.0.6"): "b"},
 			length: 2,
 		},
 		{
@@ -101,6 +107,29 @@ func TestLookup(t *testing.T) {
 			want:   map[store.Key]string{key("blue", "10.0.0.5"): "a"},
 			length: 1,
 		},
+		{
+			name: "MAC addresses are each network's own too",
+			do: func(s *store.Store) {
+				s.Put(entry("a", hardware("blue", 1), hardware("green", 2)))
+				s.Put(entry("b", hardware("green", 1)))
+			},
+			want: map[store.Key]string{
+				hardware("blue", 1): "a", hardware("green", 1): "b", hardware("green", 2): "a", hardware("blue", 2): "",
+				only("blue"): "",
+			},
+			length: 2,
+		},
+		{
+			name: "a network's only instance, until there are two",
+			do: func(s *store.Store) {
+				s.Put(entry("a", only("blue"), only("green")))
+				s.Put(entry("b", only("green"), only("red")))
+				s.Put(entry("c", only("red")))
+				s.Remove("c")
+			},
+			want:   map[store.Key]string{only("blue"): "a", only("green"): "?", only("red"): "b", only("black"): ""},
+			length: 2,
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -109,8 +138,11 @@ func TestLookup(t *testing.T) {
 			test.do(s)
 			for k, want := range test.want {
 				got := ""
-				if e := s.Lookup(k); e != nil {
+				switch e, claimed := s.Lookup(k); {
+				case e != nil:
 					got = e.Instance.UUID
+				case claimed:
+					got = "?"
 				}
 				if got != want {
 					t.Errorf("Lookup(%v) = %q, want %q", k, got, want)
@@ -126,12 +158,12 @@ func TestLookup(t *testing.T) {
 func TestPutReportsDisputes(t *testing.T) {
 	t.Parallel()
 	s := store.New()
-	if got := s.Put(entry("a", key("blue", "10.0.0.5"))); got != nil {
+	if got := s.Put(entry("a", only("blue"), hardware("blue", 1), key("blue", "10.0.0.5"))); got != nil {
 		t.Errorf("first claim disputed: %v", got)
 	}
-	got := s.Put(entry("b", key("blue", "10.0.0.5"), key("blue", "10.0.0.6")))
-	if len(got) != 1 || got[0] != key("blue", "10.0.0.5") {
-		t.Errorf("disputed = %v, want the one address that both claim", got)
+	got := s.Put(entry("b", only("blue"), hardware("blue", 1), key("blue", "10.0.0.5"), key("blue", "10.0.0.6")))
+	if want := "[blue 02:16:3e:00:00:01 blue 10.0.0.5]"; fmt.Sprint(got) != want {
+		t.Errorf("disputed = %v, want %s", got, want)
 	}
 }
 
@@ -151,13 +183,33 @@ func TestConcurrentReaders(t *testing.T) {
 		})
 		wg.Go(func() {
 			for range 2000 {
-				if e := s.Lookup(k); e != nil && e.Instance.UUID != id {
+				if e, _ := s.Lookup(k); e != nil && e.Instance.UUID != id {
 					t.Errorf("Lookup(%v) = %s", k, e.Instance.UUID)
 				}
 			}
 		})
 	}
 	wg.Wait()
+}
+
+// What one change costs does not depend on how many instances there are.
+func BenchmarkPut(b *testing.B) {
+	for _, n := range []int{1, 4000} {
+		b.Run(fmt.Sprintf("instances=%d", n), func(b *testing.B) {
+			s := store.New()
+			addr := netip.MustParseAddr("10.0.0.1")
+			put := func(i int) {
+				s.Put(entry(fmt.Sprint(i), only("blue"), store.Key{Network: "blue", Address: addr}))
+			}
+			for i := range n {
+				put(i)
+				addr = addr.Next()
+			}
+			for b.Loop() {
+				put(0)
+			}
+		})
+	}
 }
 
 func BenchmarkLookup(b *testing.B) {
@@ -172,7 +224,7 @@ func BenchmarkLookup(b *testing.B) {
 			k := key("blue", "10.0.0.1")
 			b.ResetTimer()
 			for b.Loop() {
-				if s.Lookup(k) == nil {
+				if e, _ := s.Lookup(k); e == nil {
 					b.Fatal("lost")
 				}
 			}

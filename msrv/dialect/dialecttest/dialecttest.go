@@ -28,7 +28,7 @@ type Case struct {
 
 // Cases are the instances of the suite.
 func Cases() []Case {
-	return []Case{{"small", Small}, {"rich", Rich}, {"empty", Empty}, {"hostile", Hostile}}
+	return []Case{{"small", Small}, {"rich", Rich}, {"six", Six}, {"empty", Empty}, {"hostile", Hostile}}
 }
 
 // Run holds a dialect to its contract:

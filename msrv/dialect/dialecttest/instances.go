@@ -4,6 +4,7 @@ package dialecttest
 
 import (
 	"bytes"
+	"fmt"
 	"net"
 	"net/netip"
 	"strings"
@@ -92,6 +93,41 @@ func Rich() *instance.Instance {
 		RandomSeed:  bytes.Repeat([]byte(Secret), 512/len(Secret)+1)[:512],
 		Drive:       instance.DriveNoCloud,
 		HTTP:        true,
+	}
+}
+
+// Six is an app in networks of IPv6: beside IPv4 and alone, with each way to get an address, and with addresses
+// that are known or not.
+func Six() *instance.Instance {
+	adapter := func(n byte, name string, four, six instance.Addressing, nameservers ...netip.Addr) instance.Adapter {
+		return instance.Adapter{
+			Name: name, Network: fmt.Sprintf("9a1c5a0e-52a1-4c1e-8f67-3b1f7e2d06%02d", n),
+			MAC: net.HardwareAddr{0x02, 0x16, 0x3e, 0x00, 0x06, n}, IPv4: four, IPv6: six, Nameservers: nameservers,
+			Search: []string{"six.example.com"},
+		}
+	}
+	in := func(method instance.Method, address, gateway string) instance.Addressing {
+		return instance.Addressing{Method: method, Address: netip.MustParsePrefix(address), Gateway: netip.MustParseAddr(gateway)}
+	}
+	four := in(instance.DHCP, "10.60.0.2/24", "10.60.0.1")
+	dns4, dns6 := netip.MustParseAddr("10.60.0.1"), netip.MustParseAddr("fd00:60::1")
+	return &instance.Instance{
+		UUID:     "2f6d1c1e-7f0b-4f56-9a3e-1f4a1b6f7c06",
+		Version:  "6",
+		Name:     "six",
+		Hostname: "six",
+		Domain:   "six.example.com",
+		Adapters: []instance.Adapter{
+			adapter(1, "dual stack", four, in(instance.DHCP, "fd00:60::2/64", "fd00:60::1"), dns4, dns6),
+			adapter(2, "dual stack, SLAAC", four, in(instance.SLAAC, "fd00:60::16:3eff:fe00:602/64", "fd00:60::1"), dns4, dns6),
+			adapter(3, "dual stack, static", in(instance.Static, "10.60.0.3/24", "10.60.0.1"), in(instance.Static, "fd00:60::3/64", "fd00:60::1"), dns4, dns6),
+			adapter(4, "IPv6, DHCP", instance.Addressing{}, in(instance.DHCP, "fd00:60::4/64", "fd00:60::1"), dns6),
+			adapter(5, "IPv6, SLAAC", instance.Addressing{}, in(instance.SLAAC, "fd00:60::16:3eff:fe00:605/64", "fd00:60::1"), dns6),
+			adapter(6, "IPv6, static", instance.Addressing{}, in(instance.Static, "fd00:60::6/64", "fd00:60::1"), dns6),
+			adapter(7, "IPv6, SLAAC, not known", instance.Addressing{}, instance.Addressing{Method: instance.SLAAC}),
+		},
+		Drive: instance.DriveNoCloud,
+		HTTP:  true,
 	}
 }
 
