@@ -138,7 +138,7 @@ func adapterStatus(app string, order int, config eve.AppNetAdapterConfig, o outc
 	if !o.there {
 		return s
 	}
-	s.Bridge, s.BridgeMac, s.BridgeIPAddr = intake.BridgeName, o.bridge.HardwareAddr(), ipOf(o.gateway)
+	s.Bridge, s.BridgeMac, s.BridgeIPAddr = o.bridge, macOf(o.mac), ipOf(o.gateway)
 	s.Vif, s.VifUsed = o.lease.Port, o.lease.Port
 	s.VifInfo.Mac = o.lease.MAC.HardwareAddr()
 	s.VifInfo.MTU = uint16(o.mtu)

@@ -7,10 +7,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
+	"net"
 	"net/netip"
+	"reflect"
 	"slices"
 
+	"github.com/sirupsen/logrus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/lf-edge/eve-metadata/nim/dnsmasq"
 	"github.com/lf-edge/eve-metadata/nim/intake"
 	"github.com/lf-edge/eve-metadata/nim/kernel"
 	"github.com/lf-edge/eve-metadata/nim/plan"
@@ -21,7 +28,9 @@ import (
 // sockets, so that whoever accepts on one can know by then who is asking.
 func (m *Manager) converge(ctx context.Context, w work) {
 	m.state.complete = w.complete
-	for _, id := range slices.Sorted(maps.Keys(w.inputs)) {
+	m.stopServers(gone(w))
+	networks := slices.Sorted(maps.Keys(w.inputs))
+	for _, id := range networks {
 		if ctx.Err() != nil {
 			return
 		}
@@ -29,6 +38,7 @@ func (m *Manager) converge(ctx context.Context, w work) {
 			w.apps[app] = true
 		}
 	}
+	m.watchAll(networks)
 	m.publishApps(w.apps)
 	m.post()
 	if w.complete && !m.isReady() {
@@ -60,7 +70,12 @@ func (m *Manager) convergeNetwork(in intake.Input) map[string]bool {
 		return nil // it may still come, and until then nothing is known that could be right
 	}
 	n := m.network(in.Network)
+	var err error
+	if in.Transit, err = m.transit(n, in); err != nil {
+		err = fmt.Errorf("number the uplink: %w", err)
+	}
 	r := intake.Build(in, n.leases, !m.state.complete)
+	r.Err = errors.Join(r.Err, err)
 	before := n.outcomes
 	var failed failures
 	switch {
@@ -70,7 +85,7 @@ func (m *Manager) convergeNetwork(in intake.Input) map[string]bool {
 	case r.Err != nil: // what there is stays in force
 		n.refuse(in, r)
 	default:
-		failed = m.applyNetwork(n, r)
+		failed = m.applyNetwork(n, in, r)
 		n.settle(in, r, failed)
 	}
 	m.keepLeases(n, in, r)
@@ -81,18 +96,30 @@ func (m *Manager) convergeNetwork(in intake.Input) map[string]bool {
 	return changedApps(before, n.outcomes)
 }
 
-// applyNetwork observes, plans, carries out and opens the sockets.
-func (m *Manager) applyNetwork(n *network, r intake.Result) failures {
+// applyNetwork observes, plans, carries out, opens the sockets, and has the network's server know its guests. What guests
+// in a namespace of others have is filled in into the leases.
+func (m *Manager) applyNetwork(n *network, in intake.Input, r intake.Result) failures {
 	want := r.Network
-	s, err := m.kernel.Open(want.Namespace)
+	if !isAt(n.place, want) {
+		if failed := m.detach(n); len(failed) > 0 {
+			return failed
+		}
+	}
+	if err := m.noteAttachment(n, want, in.Transit); err != nil {
+		return failures{ofNetwork: err}
+	}
+	s, err := m.kernel.Open(want)
 	if err != nil {
 		return failures{ofNetwork: err}
 	}
-	errs := apply(s, plan.Wanted{Networks: []plan.Network{want}, Keep: !m.state.complete})
-	failed := sortFailures(errs)
-	n.bridge, n.bridgeIndex = want.Bridge, s.Index(want.Bridge.Name)
-	if err := n.listen(s, wantedSockets(n.id, r.Gateway)); err != nil {
+	failed := m.carryOut(n, s, want, r)
+	n.place, n.settled = want, len(failed) == 0
+	n.bridgeIndex = s.Index(want.Bridge.Name)
+	if err := n.listen(s, wantedSockets(n.id, want, r.Gateway)); err != nil {
 		failed.add(ofBridge, err)
+	}
+	if err := m.serve(n, s, r.Server); err != nil {
+		failed.add(ofServer, err)
 	}
 	if err := s.Close(); err != nil {
 		failed.add(ofBridge, err)
@@ -100,21 +127,102 @@ func (m *Manager) applyNetwork(n *network, r intake.Result) failures {
 	return failed
 }
 
-// apply carries out what is needed of a plan.
-func apply(s session, wanted plan.Wanted) []error {
+// carryOut makes the kernel have what is wanted of a network.
+func (m *Manager) carryOut(n *network, s session, want plan.Network, r intake.Result) failures {
 	seen, err := s.Observe()
 	if err != nil {
-		return []error{err}
+		return failures{ofNetwork: err}
 	}
-	return s.Apply(plan.Plan(wanted, seen))
+	again := n.retry.due(m.now())
+	steps := plan.Plan(plan.Wanted{Networks: []plan.Network{want}, Keep: !m.state.complete, Retry: again}, seen)
+	if len(steps) > 0 && !again && reflect.DeepEqual(n.place, want) {
+		m.repair(n, steps)
+	}
+	failed := sortFailures(s.Apply(steps))
+	if n.calm.isFight(m.now()) {
+		failed.add(ofBridge, errFight)
+	}
+	if err := n.duplicate(want, seen); err != nil {
+		failed.add(ofBridge, err)
+	}
+	if via := uplinkInterface(want); via != "" {
+		if _, err := net.InterfaceByName(via); err != nil {
+			failed.add(ofUplink, fmt.Errorf("reach the outside by interface %q: %w", via, err))
+		}
+	}
+	if want.Attach == plan.Existing {
+		adopt(r.Leases, seen[want.Namespace].Links)
+	}
+	return failed
 }
 
-// removeNetwork removes what there is of a network, once it is sure that it is not wanted. The sockets go first: they
-// would keep the namespace alive.
+// repair notes that what is wanted is not there though it was made. The log has one line on it, however
+// long others go on.
+func (m *Manager) repair(n *network, steps []plan.Step) {
+	if n.settled && !n.calm.isRecent(m.now()) {
+		m.entry(n.id).WithFields(logrus.Fields{"step": steps[0].String(), "steps": len(steps)}).
+			Warn("app network was changed by somebody else, and is put right")
+	}
+	n.calm.repaired(m.now())
+}
+
+// uplinkInterface is the one interface of the host that a network's guests may leave by; "" for any and for none.
+func uplinkInterface(n plan.Network) string {
+	if n.Uplink == nil {
+		return ""
+	}
+	return n.Uplink.Via
+}
+
+// serve has the network's DHCP and DNS server run, or not.
+func (m *Manager) serve(n *network, s session, server *dnsmasq.Network) error {
+	if server == nil {
+		return m.servers.Forget(n.id)
+	}
+	server.User = m.serverUser
+	m.servers.Want(n.id, dnsmasq.Namespace{Path: s.Path(), ID: s.ID()}, server)
+	if err := m.servers.State(n.id); !errors.Is(err, dnsmasq.ErrStarting) {
+		return err
+	}
+	return nil // it says so when it is known what becomes of it
+}
+
+// gone returns the networks that are not wanted any more.
+func gone(w work) map[string]bool {
+	ids := map[string]bool{}
+	for id, in := range w.inputs {
+		if w.complete && in.Config == nil {
+			ids[id] = true
+		}
+	}
+	return ids
+}
+
+// maxStops is how many servers are stopped at a time. While one ends it mostly waits.
+const maxStops = 32
+
+// stopServers ends the servers of networks that are about to go, so that these need not wait for one after the other. An
+// error comes again when the network goes.
+func (m *Manager) stopServers(networks map[string]bool) {
+	var eg errgroup.Group
+	eg.SetLimit(maxStops)
+	for id := range networks {
+		eg.Go(func() error { return m.servers.Forget(id) })
+	}
+	_ = eg.Wait()
+}
+
+// removeNetwork removes what there is of a network, once it is sure that it is not wanted.
 func (m *Manager) removeNetwork(n *network) failures {
 	if !m.state.complete {
 		return nil
 	}
+	return m.detach(n)
+}
+
+// detach takes away what there is of a network in the place where it was last. The sockets go first: they would keep its
+// namespace alive.
+func (m *Manager) detach(n *network) failures {
 	failed := failures{}
 	if open := n.sockets; len(open) > 0 {
 		n.sockets, n.namespace = nil, 0
@@ -123,30 +231,58 @@ func (m *Manager) removeNetwork(n *network) failures {
 			failed.add(ofBridge, err)
 		}
 	}
-	s, err := m.kernel.Open(plan.NamespaceName(n.id))
-	if err != nil {
-		return failures{ofNetwork: err}
+	n.unwatch()
+	if err := m.servers.Forget(n.id); err != nil {
+		failed.add(ofServer, err)
 	}
-	if s.ID() != 0 {
-		for _, err := range s.Apply([]plan.Step{plan.NetnsDel{Netns: plan.NamespaceName(n.id)}}) {
-			failed.add(ofBridge, err)
-		}
+	if err := m.takeAway(n); err != nil {
+		failed.add(ofNetwork, err)
 	}
-	if err := s.Close(); err != nil {
-		failed.add(ofBridge, err)
+	if len(failed) == 0 {
+		n.place, n.settled, n.bridgeIndex, n.gateway = plan.Network{}, false, 0, netip.Addr{}
 	}
-	n.bridge, n.bridgeIndex, n.gateway = plan.Bridge{}, 0, netip.Addr{}
 	return failed
+}
+
+// takeAway removes what the kernel has of a network, and forgets where it was.
+func (m *Manager) takeAway(n *network) error {
+	place := n.place
+	if isNowhere(place) {
+		place = plan.Network{Namespace: plan.NamespaceName(n.id)}
+	}
+	s, err := m.kernel.Open(place)
+	if errors.Is(err, fs.ErrNotExist) {
+		return m.forgetAttachment(n) // a namespace of others that has gone with all that was in it
+	}
+	if err != nil {
+		return err
+	}
+	seen, err := s.ObserveOutside()
+	if err != nil {
+		return errors.Join(err, s.Close())
+	}
+	errs := s.Apply(plan.Detach(place, seen))
+	if err := errors.Join(append(errs, s.Close())...); err != nil {
+		return err
+	}
+	return m.forgetAttachment(n)
 }
 
 // settle notes what became of the adapters.
 func (n *network) settle(in intake.Input, r intake.Result, failed failures) {
 	n.gateway = r.Gateway
+	if !n.gateway.IsValid() {
+		n.gateway = r.Gateway6
+	}
 	n.outcomes = make(map[intake.AdapterID]outcome, len(in.Adapters))
 	for i, a := range in.Adapters {
-		o := outcome{lease: r.Leases[i], mtu: r.MTU[i], bridge: n.bridge.MAC, gateway: n.gateway}
+		o := outcome{lease: r.Leases[i], mtu: r.MTU[i], gateway: n.gateway}
+		if n.place.Attach != plan.Existing {
+			o.bridge, o.mac = n.place.Bridge.Name, n.place.Bridge.MAC
+		}
 		o.lease.Err = nil
 		o.static4, o.static6 = a.Metadata.StaticIPv4, a.Metadata.StaticIPv6
+		o.slaac = in.Metadata.SLAAC
 		err := errors.Join(r.Err, r.Leases[i].Err, failed.of(o.lease.Port))
 		if err != nil {
 			o.err = err.Error()
@@ -207,9 +343,12 @@ func changedApps(before, after map[intake.AdapterID]outcome) map[string]bool {
 func (m *Manager) report(n *network, in intake.Input, r intake.Result, failed failures) (done bool) {
 	unpublishable := m.publishNetwork(n, in, r, failed)
 	done = len(failed) == 0 && unpublishable == nil
-	if done {
+	switch {
+	case done:
 		n.retry = retry{}
-	} else {
+	case n.calm.isFight(m.now()):
+		n.retry = retry{attempts: 1, at: n.calm.last.Add(lull)}
+	case !n.retry.at.After(m.now()): // another's change does not put it off
 		n.retry.fail(m.now())
 	}
 	problem := ""
@@ -260,7 +399,7 @@ func (m *Manager) post() {
 		set = append(set, n.sockets...)
 	}
 	slices.SortFunc(set, func(a, b endpoint.Endpoint) int {
-		return cmp.Or(cmp.Compare(a.Network, b.Network), cmp.Compare(a.Role, b.Role))
+		return cmp.Or(cmp.Compare(a.Network, b.Network), cmp.Compare(a.Role, b.Role), a.Address.Compare(b.Address))
 	})
 	if m.state.posted == nil || !slices.Equal(set, *m.state.posted) {
 		m.state.posted = &set

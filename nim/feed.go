@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/lf-edge/eve-metadata/nim/intake"
+	"github.com/lf-edge/eve-metadata/nim/plan"
 	"github.com/lf-edge/eve-metadata/pkg/eve"
 	"github.com/lf-edge/eve-metadata/pkg/pubsub"
 )
@@ -21,6 +22,7 @@ type feed struct {
 	apps     progress
 	networks progress
 	metadata progress
+	about    progress // NetworkMetadata
 }
 
 // progress is how far a topic has come.
@@ -29,10 +31,11 @@ type progress struct {
 	restarted int  // EVE pubsub's restart counter: from 1 on the publisher has said all that there is, once
 }
 
-// synced tells whether there is enough to begin with. InstanceMetadata is waited for where it is sure to come, that is
-// from our own feeds, so that an adapter does not start with one MTU and go on with another.
+// synced tells whether there is enough to begin with. InstanceMetadata and NetworkMetadata are waited for where they are
+// sure to come, that is from our own feeds, so that an adapter does not start with one MTU and go on with another, and no
+// network in a place that is not its own.
 func (f *feed) synced(own bool) bool {
-	return f.apps.synced && f.networks.synced && (f.metadata.synced || !own)
+	return f.apps.synced && f.networks.synced && (f.metadata.synced && f.about.synced || !own)
 }
 
 // complete tells whether what the feed does not have is not wanted: the publisher has read its whole configuration.
@@ -48,6 +51,10 @@ func (m *Manager) follow(ctx context.Context, eg *errgroup.Group) {
 		table.SetMetadata(key, v)
 		return nil
 	}, table.DeleteMetadata)
+	subscribe(ctx, eg, m, &m.feed.about, func(key string, v eve.NetworkMetadata) error {
+		table.SetNetworkMetadata(key, v)
+		return nil
+	}, table.DeleteNetworkMetadata)
 	subscribe(ctx, eg, m, &m.feed.apps, table.SetApp, table.DeleteApp)
 }
 
@@ -110,6 +117,7 @@ func (m *Manager) take(due intake.Changes) (w work, ok bool) {
 		table.Touch(m.everythingElse())
 	}
 	table.Touch(due)
+	table.Touch(m.takeNoticed())
 	changes := table.Take()
 	w.apps = changes.Apps
 	w.inputs = make(map[string]intake.Input, len(changes.Networks))
@@ -117,6 +125,26 @@ func (m *Manager) take(due intake.Changes) (w work, ok bool) {
 		w.inputs[id] = table.Network(id)
 	}
 	return w, true
+}
+
+// takeNoticed returns the networks that somebody else has changed and that it is time to look at.
+func (m *Manager) takeNoticed() intake.Changes {
+	due := intake.Changes{Networks: map[string]bool{}}
+	if m.noticed[everyOnHost] {
+		delete(m.noticed, everyOnHost)
+		for id, n := range m.state.networks {
+			if n.place.Attach == plan.OnBridge || n.place.Uplink != nil {
+				m.noticed[id] = true
+			}
+		}
+	}
+	for id := range m.noticed {
+		if n := m.state.networks[id]; n == nil || !n.calm.until.After(m.now()) {
+			due.Networks[id] = true
+			delete(m.noticed, id)
+		}
+	}
+	return due
 }
 
 // everythingElse names the networks and app instances that the feed may not know any more.
@@ -130,6 +158,16 @@ func (m *Manager) everythingElse() intake.Changes {
 	}
 	for id := range m.state.appStatus.Table() {
 		c.Apps[id] = true
+	}
+	for id := range m.state.attachments.Table() {
+		c.Networks[id] = true
+	}
+	served, err := m.servers.Networks()
+	if err != nil {
+		m.cfg.Log.WithError(err).Error("servers of an earlier run stay")
+	}
+	for _, id := range served {
+		c.Networks[id] = true
 	}
 	names, err := m.kernel.Names()
 	if err != nil {

@@ -3,6 +3,7 @@
 package nim
 
 import (
+	"context"
 	"errors"
 	"net/netip"
 	"slices"
@@ -26,15 +27,26 @@ type network struct {
 	leases   map[intake.AdapterID]plan.Lease
 	outcomes map[intake.AdapterID]outcome
 
-	bridge      plan.Bridge
+	place       plan.Network // where it is, as it was last wanted there; nowhere when it has no namespace and no bridge
+	settled     bool         // it was as place says
+	attachment  eve.NetworkAttachment
 	bridgeIndex int
 	gateway     netip.Addr
+	duplicates  map[netip.Prefix]bool // addresses that somebody else has
 
 	sockets   []endpoint.Endpoint // open ones
 	namespace uint64              // in which they are
+	watched   watched
+	calm      calm
 
 	problem string // what was last logged
 	retry   retry
+}
+
+// watched is what is watched for a network.
+type watched struct {
+	namespace uint64
+	stop      context.CancelFunc // nil: nothing is
 }
 
 // outcome is what became of one adapter. It is comparable: two equal ones give an equal status.
@@ -42,9 +54,11 @@ type outcome struct {
 	lease   plan.Lease // without its error
 	static4 bool       // the guest configures its IPv4 address itself
 	static6 bool       // and its IPv6 address
+	slaac   bool       // the guest makes its IPv6 address itself
 	there   bool       // the port is there
 	mtu     int
-	bridge  plan.MAC
+	bridge  string
+	mac     plan.MAC // of the bridge
 	gateway netip.Addr
 	err     string
 }
@@ -98,13 +112,26 @@ func firstAddr(addrs []eve.AssignedAddr) netip.Addr {
 	return eve.Addr(addrs[0].Address)
 }
 
-// wantedSockets are the sockets that a network should have: guests ask at the metadata address, and CloudStack's ask
+// wantedSockets are the sockets that a network should have: guests ask at the metadata addresses, and CloudStack's ask
 // their router, which is an IPv4 address there.
-func wantedSockets(id string, gateway netip.Addr) []endpoint.Endpoint {
+func wantedSockets(id string, place plan.Network, gateway netip.Addr) []endpoint.Endpoint {
 	at := func(role endpoint.Role, addr netip.Addr, port uint16) endpoint.Endpoint {
-		return endpoint.Endpoint{Network: id, Role: role, Address: netip.AddrPortFrom(addr, port)}
+		e := endpoint.Endpoint{
+			Network: id, Role: role, Address: netip.AddrPortFrom(addr, port), Alone: place.Attach == plan.Existing,
+		}
+		if place.Attach == plan.OnBridge {
+			e.Ports = place.Bridge.Name
+		}
+		return e
 	}
-	want := []endpoint.Endpoint{at(endpoint.Metadata, intake.MetadataAddress(), metadataPort)}
+	var want []endpoint.Endpoint
+	for _, p := range plan.MetadataPrefixes() {
+		addr := p.Addr()
+		if addr.Is6() && addr.IsLinkLocalUnicast() {
+			addr = addr.WithZone(place.Bridge.Name)
+		}
+		want = append(want, at(endpoint.Metadata, addr, metadataPort))
+	}
 	if gateway.Is4() {
 		want = append(want, at(endpoint.Router, gateway, metadataPort), at(endpoint.RouterPassword, gateway, passwordPort))
 	}
@@ -114,6 +141,10 @@ func wantedSockets(id string, gateway netip.Addr) []endpoint.Endpoint {
 // listen makes the network's sockets be those that are wanted, in the namespace that a session is on. Those that are
 // open there already stay.
 func (n *network) listen(s session, want []endpoint.Endpoint) error {
+	device := ""
+	if n.place.Attach == plan.OnBridge {
+		device = n.place.Bridge.Name // others in that namespace ask at the same addresses
+	}
 	var errs []error
 	keep := n.sockets[:0:0]
 	for _, have := range n.sockets {
@@ -129,7 +160,7 @@ func (n *network) listen(s session, want []endpoint.Endpoint) error {
 	for i, w := range missing {
 		addrs[i] = w.Address
 	}
-	open, err := s.Listen(addrs...)
+	open, err := s.Listen(device, addrs...)
 	for i, l := range open {
 		if l != nil {
 			missing[i].Listener = l
@@ -165,6 +196,8 @@ type failures map[string]error
 const (
 	ofBridge  = ""  // the bridge, its addresses or the socket
 	ofNetwork = "*" // the namespace: nothing in it is known to be right
+	ofServer  = ":" // the DHCP and DNS server
+	ofUplink  = "^" // the way to the outside
 )
 
 func (f failures) add(port string, err error) { f[port] = errors.Join(f[port], err) }
@@ -258,5 +291,14 @@ func (m *Manager) nextRetry() (wait time.Duration, ok bool) {
 		look(&n.retry)
 	}
 	look(&m.state.unpublished.retry)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for id := range m.noticed {
+		if n := m.state.networks[id]; n != nil {
+			if until := max(0, n.calm.until.Sub(now)); !ok || until < wait {
+				wait, ok = until, true
+			}
+		}
+	}
 	return wait, ok
 }

@@ -4,13 +4,16 @@
 // bridge in it, which has the gateway's address and the metadata address, and a port on the bridge for every guest's
 // adapter. (EVE has an agent of the same name that manages the device's own ports. That is another matter.)
 //
-// In come topics of a feed: NetworkInstanceConfig, AppInstanceConfig and InstanceMetadata. Out come changes of the
-// kernel's state, the topics NetworkInstanceStatus and AppNetworkStatus, and the listening socket of each network on an
-// endpoint.Board. The command that runs the service calls it.
+// Networks that others made get the metadata address alone.
+//
+// In come topics of a feed: NetworkInstanceConfig, NetworkMetadata, AppInstanceConfig and InstanceMetadata. Out come changes
+// of the kernel's state, DHCP and DNS servers, the topics NetworkInstanceStatus, AppNetworkStatus and NetworkAttachment, and
+// the listening sockets of each network on an endpoint.Board. The command that runs the service calls it.
 //
 // The packages below share the work: nim/intake knows topics and no kernel, nim/plan knows neither, nim/kernel knows the
-// kernel and no topics. This package runs them, one network at a time and whenever something that concerns it has
-// changed: read what is wanted, observe what there is, plan, carry out, tell.
+// kernel and no topics, nim/dnsmasq its files and processes. This package runs them, one network at a time and whenever
+// something that concerns it has changed: read what is wanted, observe what there is, plan, carry out, tell. What others
+// change in a network, the kernel tells of; it is put right in the same way.
 //
 // What has been made outlives the process. When it starts again it finds the namespaces as they are, and the addresses of
 // the guests in AppNetworkStatus, which is kept over reboots. Nothing is removed before the feed has told everything
@@ -21,14 +24,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/lf-edge/eve-metadata/nim/dnsmasq"
 	"github.com/lf-edge/eve-metadata/nim/intake"
 	"github.com/lf-edge/eve-metadata/nim/kernel"
+	"github.com/lf-edge/eve-metadata/nim/plan"
 	"github.com/lf-edge/eve-metadata/pkg/endpoint"
 	"github.com/lf-edge/eve-metadata/pkg/eve"
 	"github.com/lf-edge/eve-metadata/pkg/pubsub"
@@ -54,15 +60,19 @@ type Config struct {
 
 // Manager makes the app networks be as the topics want them. It is a task.Task.
 type Manager struct {
-	cfg    Config
-	kernel host
-	ready  task.Ready
-	now    func() time.Time
-	wake   chan struct{} // holds a token while there may be something to do
+	cfg     Config
+	kernel  host
+	servers servers
+	ready   task.Ready
+	now     func() time.Time
+	wake    chan struct{} // holds a token while there may be something to do
+	// serverUser is who the networks' servers run as; "": who started them.
+	serverUser string
 
-	mu    sync.Mutex // guards feed, which the subscriptions write
-	feed  feed
-	state state // of Run's own goroutine
+	mu      sync.Mutex      // guards what others than Run's own goroutine write
+	feed    feed            // by the subscriptions
+	noticed map[string]bool // networks that somebody else has changed, by UUID
+	state   state           // of Run's own goroutine
 }
 
 // state is what a running Manager knows.
@@ -70,6 +80,9 @@ type state struct {
 	networks      map[string]*network // by UUID
 	networkStatus *pubsub.Publication[eve.NetworkInstanceStatus]
 	appStatus     *pubsub.Publication[eve.AppNetworkStatus]
+	attachments   *pubsub.Publication[eve.NetworkAttachment]
+	running       context.Context //nolint:containedctx // ends with Run, and with it what watches for networks that come and go
+	watchers      sync.WaitGroup
 	unpublished   unpublished
 	posted        *[]endpoint.Endpoint // what the board was told last; nil: nothing yet
 	complete      bool                 // what the feed does not have is to be removed
@@ -83,18 +96,26 @@ func New(cfg Config) (*Manager, error) {
 	if cfg.Driver == nil || cfg.Board == nil || cfg.Log == nil {
 		return nil, errors.New("make network manager: Driver, Board and Log are needed")
 	}
-	var h host = netlinkHost{kernel.New(cfg.Root)}
-	if cfg.DryRun {
-		h = dryHost{}
+	m := &Manager{
+		cfg:     cfg,
+		kernel:  dryHost{},
+		servers: noServers{},
+		now:     time.Now,
+		wake:    make(chan struct{}, 1),
+		feed:    feed{table: intake.NewTable()},
+		noticed: map[string]bool{},
+		state:   state{networks: map[string]*network{}, unpublished: unpublished{reasons: map[string]string{}}},
 	}
-	return &Manager{
-		cfg:    cfg,
-		kernel: h,
-		now:    time.Now,
-		wake:   make(chan struct{}, 1),
-		feed:   feed{table: intake.NewTable()},
-		state:  state{networks: map[string]*network{}, unpublished: unpublished{reasons: map[string]string{}}},
-	}, nil
+	if cfg.DryRun {
+		return m, nil
+	}
+	dir := filepath.Join("/", cfg.Root, "run/mdnim/dnsmasq")
+	keeper, err := dnsmasq.NewKeeper(dnsmasq.Config{Dir: dir, Log: cfg.Log, Changed: m.notice})
+	if err != nil {
+		return nil, err
+	}
+	m.kernel, m.servers, m.serverUser = netlinkHost{kernel.New(cfg.Root)}, keeper, serverUser(dir)
+	return m, nil
 }
 
 // String names the task.
@@ -111,9 +132,13 @@ func (m *Manager) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, m.close()) }()
+	m.recallPlaces()
 	m.recall()
 	eg, ctx := errgroup.WithContext(ctx)
+	m.state.running = ctx
 	m.follow(ctx, eg)
+	eg.Go(func() error { return m.kernel.WatchNames(ctx, func(name string) { m.notice(plan.NetworkOf(name)) }) })
+	eg.Go(func() error { return m.kernel.WatchHost(ctx, func() { m.notice(everyOnHost) }) })
 	eg.Go(func() error {
 		m.loop(ctx)
 		return nil
@@ -129,6 +154,9 @@ func (m *Manager) open() (err error) {
 	}
 	if s.appStatus, err = pubsub.NewPublication(m.cfg.Driver, AppStatusTopic()); err != nil {
 		return errors.Join(err, s.networkStatus.Detach())
+	}
+	if s.attachments, err = pubsub.NewPublication(m.cfg.Driver, AttachmentTopic()); err != nil {
+		return errors.Join(err, s.networkStatus.Detach(), s.appStatus.Detach())
 	}
 	for _, err := range append(s.networkStatus.Skipped(), s.appStatus.Skipped()...) {
 		m.cfg.Log.WithError(err).Warn("a status of an earlier run is left out")
@@ -147,8 +175,11 @@ func (m *Manager) close() error {
 	for _, n := range m.state.networks {
 		errs = append(errs, closeAll(n.sockets))
 		n.sockets, n.namespace = nil, 0
+		n.unwatch()
 	}
-	return errors.Join(append(errs, m.state.networkStatus.Detach(), m.state.appStatus.Detach())...)
+	m.state.watchers.Wait()
+	m.servers.Close()
+	return errors.Join(append(errs, m.state.networkStatus.Detach(), m.state.appStatus.Detach(), m.state.attachments.Detach())...)
 }
 
 // NetworkStatusTopic is where the state of app networks is published, keyed by the network instance's UUID.
@@ -162,24 +193,39 @@ func AppStatusTopic() pubsub.Topic[eve.AppNetworkStatus] {
 	return pubsub.TopicOf[eve.AppNetworkStatus](eve.AgentNim, pubsub.Persistent())
 }
 
+// AttachmentTopic is where it is published which place of others an app network is in, keyed by the network instance's
+// UUID.
+func AttachmentTopic() pubsub.Topic[eve.NetworkAttachment] {
+	return pubsub.TopicOf[eve.NetworkAttachment](eve.AgentNim)
+}
+
 // NamespacePath returns the path of the network namespace of an app network, given its network instance's UUID as text.
 func NamespacePath(root, network string) string {
 	return kernel.New(root).NetworkPath(network)
 }
 
-// Remove removes every app network of ours under root, as if there never had been one. No manager may be running.
-func Remove(ctx context.Context, root string) error {
-	k := kernel.New(root)
-	names, err := k.Names()
+// Remove removes every app network of ours, as if there never had been one. No manager may be running.
+func Remove(ctx context.Context, cfg Config) error {
+	m, err := New(cfg)
 	if err != nil {
+		return err
+	}
+	if err := m.open(); err != nil {
 		return fmt.Errorf("remove app networks: %w", err)
 	}
+	m.recallPlaces()
+	m.state.complete = true
 	var errs []error
-	for _, name := range names {
-		if err := ctx.Err(); err != nil {
-			return errors.Join(append(errs, fmt.Errorf("remove app networks: %w", err))...)
+	all := m.everythingElse().Networks
+	m.stopServers(all)
+	for id := range all {
+		if ctx.Err() != nil {
+			break
 		}
-		errs = append(errs, k.Remove(name))
+		errs = append(errs, m.removeNetwork(m.network(id)).all(), m.state.networkStatus.Delete(id))
 	}
-	return errors.Join(errs...)
+	if err := errors.Join(append(errs, ctx.Err(), m.close())...); err != nil {
+		return fmt.Errorf("remove app networks: %w", err)
+	}
+	return nil
 }

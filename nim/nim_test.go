@@ -42,6 +42,7 @@ type bench struct {
 	driver   *memory.Driver
 	full     atomic.Bool // nothing that a manager publishes gets to the disk
 	kernel   *plantest.Kernel
+	fake     *nim.Fake // of the manager that runs
 	board    *endpoint.Board
 	listen   func(netip.AddrPort) (net.Listener, error) // nil: everything works
 	log      *logtest.Hook
@@ -49,10 +50,12 @@ type bench struct {
 	networks *pubsub.Publication[eve.NetworkInstanceConfig]
 	apps     *pubsub.Publication[eve.AppInstanceConfig]
 	metadata *pubsub.Publication[eve.InstanceMetadata]
+	about    *pubsub.Publication[eve.NetworkMetadata]
 	state    struct {
 		sync.Mutex
-		networks map[string]eve.NetworkInstanceStatus
-		apps     map[string]eve.AppNetworkStatus
+		networks    map[string]eve.NetworkInstanceStatus
+		apps        map[string]eve.AppNetworkStatus
+		attachments map[string]eve.NetworkAttachment
 	}
 }
 
@@ -60,15 +63,18 @@ func withBench(t *testing.T, test func(b *bench)) {
 	t.Helper()
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := &bench{t: t, driver: &memory.Driver{}, kernel: &plantest.Kernel{}, board: endpoint.NewBoard()}
+		b := &bench{t: t, driver: &memory.Driver{}, kernel: plantest.New(nil), board: endpoint.NewBoard()}
 		b.state.networks, b.state.apps = map[string]eve.NetworkInstanceStatus{}, map[string]eve.AppNetworkStatus{}
+		b.state.attachments = map[string]eve.NetworkAttachment{}
 		b.networks = publish[eve.NetworkInstanceConfig](b)
 		b.apps = publish[eve.AppInstanceConfig](b)
 		b.metadata = publish[eve.InstanceMetadata](b)
+		b.about = publish[eve.NetworkMetadata](b)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		watch(ctx, b, nim.NetworkStatusTopic(), b.state.networks)
 		watch(ctx, b, nim.AppStatusTopic(), b.state.apps)
+		watch(ctx, b, nim.AttachmentTopic(), b.state.attachments)
 		test(b)
 	})
 }
@@ -113,6 +119,13 @@ func (b *bench) app(name string) eve.AppNetworkStatus {
 	return b.state.apps[key(name)]
 }
 
+// attachment returns where a network is published to be, given its name.
+func (b *bench) attachment(name string) eve.NetworkAttachment {
+	b.state.Lock()
+	defer b.state.Unlock()
+	return b.state.attachments[key(name)]
+}
+
 // allApps returns the published state of all app instances, by UUID.
 func (b *bench) allApps() map[string]eve.AppNetworkStatus {
 	b.state.Lock()
@@ -125,11 +138,11 @@ func (b *bench) start() (stop func()) {
 	b.t.Helper()
 	log, hook := logtest.NewNullLogger()
 	b.log = hook
-	m, err := nim.New(nim.Config{Driver: disk{b.driver, &b.full}, Board: b.board, Log: log})
+	m, err := nim.New(nim.Config{Driver: disk{b.driver, &b.full}, Board: b.board, Log: log, DryRun: true})
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	m.OnFake(b.kernel, func(addr netip.AddrPort) (net.Listener, error) {
+	b.fake = m.OnFake(b.kernel, func(addr netip.AddrPort) (net.Listener, error) {
 		if b.listen != nil {
 			return b.listen(addr)
 		}
@@ -200,7 +213,7 @@ func (b *bench) must(errs ...error) {
 
 func (b *bench) complete() {
 	b.t.Helper()
-	b.must(b.networks.SignalRestarted(), b.metadata.SignalRestarted(), b.apps.SignalRestarted())
+	b.must(b.networks.SignalRestarted(), b.metadata.SignalRestarted(), b.about.SignalRestarted(), b.apps.SignalRestarted())
 }
 
 func (b *bench) ready() bool {
@@ -222,6 +235,8 @@ func (b *bench) errors() (all []string) {
 	b.log.Reset()
 	return all
 }
+
+var metadataPrefix = netip.MustParsePrefix("169.254.169.254/32")
 
 func id(name string) uuid.UUID { return uuid.NewSHA1(uuid.NameSpaceOID, []byte(name)) }
 func key(name string) string   { return id(name).String() }
@@ -286,7 +301,7 @@ func TestRetry(t *testing.T) {
 		attempts := make(chan time.Duration, 100)
 		var repaired atomic.Bool
 		b.kernel.Fail = func(s plan.Step) error {
-			if add, ok := s.(plan.AddrAdd); ok && !repaired.Load() && add.Prefix.Addr().IsLinkLocalUnicast() {
+			if add, ok := s.(plan.AddrAdd); ok && !repaired.Load() && add.Prefix == metadataPrefix {
 				attempts <- time.Since(began)
 				return errors.New("no such luck")
 			}
@@ -331,6 +346,34 @@ func TestRetry(t *testing.T) {
 		synctest.Wait()
 		if steps := b.kernel.Steps(); len(steps) > 0 {
 			t.Errorf("steps with nothing to do: %v", steps)
+		}
+	})
+}
+
+// What happens meanwhile does not put off the next attempt.
+func TestRetryIsNotPutOff(t *testing.T) {
+	withBench(t, func(b *bench) {
+		var freed atomic.Bool
+		b.listen = func(addr netip.AddrPort) (net.Listener, error) {
+			if addr.Port() == 8080 && !freed.Load() {
+				return nil, syscall.EADDRINUSE
+			}
+			return newListener(), nil
+		}
+		b.setNetwork("blue")
+		b.complete()
+		stop := b.start()
+		defer stop()
+		for i := range 10 {
+			synctest.Wait()
+			b.setApp(app(fmt.Sprint(i), "blue"))
+		}
+		synctest.Wait()
+		freed.Store(true)
+		time.Sleep(time.Second) // of the bubble's time
+		synctest.Wait()
+		if s := b.network("blue"); s.Error != "" {
+			t.Errorf("after a second the error is %q", s.Error)
 		}
 	})
 }
@@ -414,7 +457,7 @@ func TestAddressesSurviveReboot(t *testing.T) {
 		synctest.Wait()
 		before := addresses(b)
 		stop()
-		*b.kernel = plantest.Kernel{}
+		b.kernel = plantest.New(nil)
 		b.must(b.apps.Delete(key("0"))) // its leaving must not move the others
 		stop = b.start()
 		defer stop()
@@ -556,7 +599,7 @@ func TestManyErrors(t *testing.T) {
 			got              eve.ErrorAndTime
 		}{
 			{"AllocationErr", "no free address is left", "\nand 884 more", s.AllocationErr},
-			{"ReconcileErr", "exchange full", "\nand 84 more", s.ReconcileErr},
+			{"ReconcileErr", "exchange full", "\nand 984 more", s.ReconcileErr},
 		} {
 			if !strings.HasSuffix(want.got.Error, want.more) || strings.Count(want.got.Error, want.text) != 16 {
 				t.Errorf("%s is %q", want.what, want.got.Error)
@@ -564,15 +607,15 @@ func TestManyErrors(t *testing.T) {
 		}
 		full, exhausted := 0, 0
 		for _, s := range b.allApps() {
-			switch {
-			case strings.Contains(s.Error, "exchange full"):
+			if strings.Contains(s.Error, "exchange full") {
 				full++
-			case strings.Contains(s.Error, "no free address is left"):
+			}
+			if strings.Contains(s.Error, "no free address is left") {
 				exhausted++
 			}
 		}
-		if full != 100 || exhausted != adapters-100 {
-			t.Errorf("%d app instances are told of the bridge and %d of the range, want 100 and %d", full, exhausted, adapters-100)
+		if full != adapters || exhausted != adapters-100 {
+			t.Errorf("%d app instances are told of the bridge and %d of the range, want %d and %d", full, exhausted, adapters, adapters-100)
 		}
 		for _, line := range b.errors() {
 			if len(line) > 4096 {
@@ -592,7 +635,7 @@ func TestBoard(t *testing.T) {
 		first, changed := b.board.Snapshot()
 		of := func(network, gateway string) []string {
 			id := key(network)
-			return []string{id + " 0 169.254.169.254:80", id + " 1 " + gateway + ":80", id + " 2 " + gateway + ":8080"}
+			return append(atMetadata(id), id+" 1 "+gateway+":80", id+" 2 "+gateway+":8080")
 		}
 		want := slices.Concat(of("blue", "10.0.0.1"), of("green", "10.0.0.1"))
 		slices.Sort(want)
@@ -653,7 +696,7 @@ func TestSockets(t *testing.T) {
 		synctest.Wait()
 		id := key("blue")
 		first, _ := b.board.Snapshot()
-		if diff := cmp.Diff([]string{id + " 0 169.254.169.254:80", id + " 1 10.0.0.1:80"}, names(first)); diff != "" {
+		if diff := cmp.Diff(append(atMetadata(id), id+" 1 10.0.0.1:80"), names(first)); diff != "" {
 			t.Errorf("endpoints (-want +got):\n%s", diff)
 		}
 		if s := b.network("blue"); !s.Activated || !strings.Contains(s.Error, "listen 10.0.0.1:8080: address already in use") {
@@ -663,7 +706,7 @@ func TestSockets(t *testing.T) {
 		time.Sleep(time.Minute) // of the bubble's time
 		synctest.Wait()
 		second, _ := b.board.Snapshot()
-		if s := b.network("blue"); s.Error != "" || len(second) != 3 {
+		if s := b.network("blue"); s.Error != "" || len(second) != 5 {
 			t.Errorf("error %q, endpoints %v", s.Error, names(second))
 		}
 		n := network("blue")
@@ -671,16 +714,21 @@ func TestSockets(t *testing.T) {
 		b.must(b.networks.Set(id, n))
 		synctest.Wait()
 		third, _ := b.board.Snapshot()
-		want := []string{id + " 0 169.254.169.254:80", id + " 1 10.0.0.254:80", id + " 2 10.0.0.254:8080"}
+		want := append(atMetadata(id), id+" 1 10.0.0.254:80", id+" 2 10.0.0.254:8080")
 		if diff := cmp.Diff(want, names(third)); diff != "" {
 			t.Errorf("endpoints (-want +got):\n%s", diff)
 		}
-		for i, same := range []bool{true, false, false} {
+		for i, same := range []bool{true, true, true, false, false} {
 			if got := second[i].Listener == third[i].Listener; got != same {
 				t.Errorf("socket %d is the same: %t, want %t", i, got, same)
 			}
 		}
 	})
+}
+
+// atMetadata are the sockets at the metadata addresses.
+func atMetadata(id string) []string {
+	return []string{id + " 0 169.254.169.254:80", id + " 0 [fd00:ec2::254]:80", id + " 0 [fe80::a9fe:a9fe%br0]:80"}
 }
 
 func names(set []endpoint.Endpoint) (all []string) {

@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"reflect"
 	"slices"
 	"time"
 
 	"github.com/lf-edge/eve-metadata/nim/intake"
+	"github.com/lf-edge/eve-metadata/nim/plan"
 	"github.com/lf-edge/eve-metadata/pkg/eve"
 	"github.com/lf-edge/eve-metadata/pkg/pubsub"
 )
@@ -29,8 +31,11 @@ func (m *Manager) publishNetwork(n *network, in intake.Input, r intake.Result, f
 	if in.Config == nil {
 		return pub.Delete(n.id)
 	}
-	old, _ := pub.Get(n.id)
+	old, there := pub.Get(n.id)
 	status := m.networkStatus(n, in, r, failed, old)
+	if there && reflect.DeepEqual(old, status) {
+		return nil
+	}
 	err := pub.Set(n.id, status)
 	if errors.Is(err, pubsub.ErrTooLarge) {
 		status.IPAssignments, status.Vifs = nil, nil
@@ -43,13 +48,17 @@ func (m *Manager) publishNetwork(n *network, in intake.Input, r intake.Result, f
 func (m *Manager) networkStatus(n *network, in intake.Input, r intake.Result, failed failures, old eve.NetworkInstanceStatus) eve.NetworkInstanceStatus {
 	s := eve.NetworkInstanceStatus{NetworkInstanceConfig: *in.Config}
 	s.NetworkInstanceConfig.Activate = false // hidden by the status's own
-	s.MTU = uint16(n.bridge.MTU)
+	s.MTU = uint16(n.place.Bridge.MTU)
 	s.Activated = n.serves()
-	if n.bridge.Name != "" {
-		s.BridgeName = n.bridge.Name
-		s.BridgeMac = n.bridge.MAC.HardwareAddr()
+	if !isNowhere(n.place) && n.place.Attach != plan.Existing {
+		s.BridgeName = n.place.Bridge.Name
+		s.BridgeMac = macOf(n.place.Bridge.MAC)
 		s.BridgeIPAddr = ipOf(n.gateway)
 		s.BridgeIfindex = n.bridgeIndex
+	}
+	if n.place.Uplink != nil {
+		s.Ports = []string{in.Config.PortLabel}
+		s.PortErr = m.networkError(n.id, failed[ofUplink], old.PortErr)
 	}
 	listPorts(&s, n, in)
 	var invalid error
@@ -103,19 +112,30 @@ func listPorts(s *eve.NetworkInstanceStatus, n *network, in intake.Input) {
 // assigned returns an adapter's addresses, as EVE words where they come from.
 func (o *outcome) assigned() eve.AssignedAddrs {
 	return eve.AssignedAddrs{
-		IPv4Addrs: assignedAddr(o.lease.IPv4, o.static4),
-		IPv6Addrs: assignedAddr(o.lease.IPv6, o.static6),
+		IPv4Addrs: assignedAddr(o.lease.IPv4, o.static4, false),
+		IPv6Addrs: assignedAddr(o.lease.IPv6, o.static6, o.slaac),
 	}
 }
 
-func assignedAddr(addr netip.Addr, fixed bool) []eve.AssignedAddr {
+func assignedAddr(addr netip.Addr, fixed, slaac bool) []eve.AssignedAddr {
+	by := eve.AddressSourceInternalDHCP
 	switch {
 	case !addr.IsValid():
 		return nil
 	case fixed:
-		return []eve.AssignedAddr{{Address: ipOf(addr), AssignedBy: eve.AddressSourceStatic}}
+		by = eve.AddressSourceStatic
+	case slaac:
+		by = eve.AddressSourceSLAAC
 	}
-	return []eve.AssignedAddr{{Address: ipOf(addr), AssignedBy: eve.AddressSourceInternalDHCP}}
+	return []eve.AssignedAddr{{Address: ipOf(addr), AssignedBy: by}}
+}
+
+// macOf returns a MAC address in the topics' form; nil for none.
+func macOf(m plan.MAC) net.HardwareAddr {
+	if m == (plan.MAC{}) {
+		return nil
+	}
+	return m.HardwareAddr()
 }
 
 // ipOf returns an address in the topics' form; nil for none.

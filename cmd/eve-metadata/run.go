@@ -81,7 +81,10 @@ func run(ctx context.Context, o runOptions, stderr io.Writer) error {
 	if os.Geteuid() != 0 {
 		return errors.New("making network namespaces needs root: use sudo, or a user namespace as `eve-metadata run --help` shows")
 	}
-	tasks, err := newTasks(o, log)
+	driver := &socket.Driver{Root: o.root, Report: func(t pubsub.Table, err error) {
+		log.WithError(err).WithField("table", t.Name()).Warn("trouble with a topic")
+	}}
+	tasks, err := newTasks(o, driver, log)
 	if err != nil {
 		return err
 	}
@@ -96,17 +99,15 @@ func run(ctx context.Context, o runOptions, stderr io.Writer) error {
 		return fmt.Errorf("another eve-metadata is running here, stop it or choose another --root: %w", err)
 	}
 	if o.ephemeral {
-		err = errors.Join(err, nim.Remove(context.WithoutCancel(ctx), o.root), sweep(o.root))
+		networks := nim.Config{Driver: driver, Root: o.root, Board: endpoint.NewBoard(), Log: log}
+		err = errors.Join(err, nim.Remove(context.WithoutCancel(ctx), networks), sweep(o.root))
 	}
 	log.Info("stopped")
 	return err
 }
 
 // newTasks makes the parts of the service. They meet at topics and endpoints only.
-func newTasks(o runOptions, log *logrus.Logger) (*task.Group, error) {
-	driver := &socket.Driver{Root: o.root, Report: func(t pubsub.Table, err error) {
-		log.WithError(err).WithField("table", t.Name()).Warn("trouble with a topic")
-	}}
+func newTasks(o runOptions, driver *socket.Driver, log *logrus.Logger) (*task.Group, error) {
 	board := endpoint.NewBoard()
 	manifests, err := manifest.New(manifest.Config{Dir: o.manifests, FS: o.source.fallback(), Driver: driver, Log: log})
 	if err != nil {

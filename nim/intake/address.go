@@ -23,8 +23,19 @@ func prefixOf(n *net.IPNet) (netip.Prefix, bool) {
 	return p.Masked(), p.IsValid()
 }
 
+// addrsOf returns the addresses of a list, without what is none.
+func addrsOf(ips []net.IP) []netip.Addr {
+	var all []netip.Addr
+	for _, ip := range ips {
+		if a := eve.Addr(ip); a.IsValid() {
+			all = append(all, a)
+		}
+	}
+	return all
+}
+
 // wish fills in which addresses the config of an adapter wants.
-func wish(c *plan.Claim, a Adapter, subnet plan.Subnet) error {
+func wish(c *plan.Claim, a Adapter, subnets plan.Subnets) error {
 	mac, err := plan.MACFrom(a.Config.AppMacAddr)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
@@ -37,7 +48,7 @@ func wish(c *plan.Claim, a Adapter, subnet plan.Subnet) error {
 		}
 		switch {
 		case !addr.IsValid():
-		case addr == MetadataAddress():
+		case isMetadataAddress(addr):
 			return fmt.Errorf("%w: address %s is the metadata service's", ErrInvalid, addr)
 		case addr.Is4():
 			c.IPv4 = addr
@@ -48,8 +59,8 @@ func wish(c *plan.Claim, a Adapter, subnet plan.Subnet) error {
 	// A fixed configuration without an address is none.
 	c.NoIPv4 = a.Metadata.StaticIPv4 && !c.IPv4.IsValid()
 	c.NoIPv6 = a.Metadata.StaticIPv6 && !c.IPv6.IsValid()
-	if c.IPv4.IsValid() && subnet.Prefix.IsValid() && subnet.Prefix.Addr().Is6() {
-		return fmt.Errorf("%w: address %s in subnet %s: %w", ErrInvalid, c.IPv4, subnet.Prefix, plan.ErrOutside)
+	if c.IPv4.IsValid() && !subnets.IPv4.Prefix.IsValid() && subnets.IPv6.Prefix.IsValid() {
+		return fmt.Errorf("%w: address %s in subnet %s: %w", ErrInvalid, c.IPv4, subnets.IPv6.Prefix, plan.ErrOutside)
 	}
 	return nil
 }

@@ -26,6 +26,7 @@ type Table struct {
 	apps     map[string]eve.AppInstanceConfig
 	networks map[string]eve.NetworkInstanceConfig
 	metadata map[string]eve.InstanceMetadata
+	about    map[string]eve.NetworkMetadata
 	members  map[string]map[string]bool // apps by network
 	changed  Changes
 }
@@ -44,6 +45,7 @@ func NewTable() *Table {
 		apps:     map[string]eve.AppInstanceConfig{},
 		networks: map[string]eve.NetworkInstanceConfig{},
 		metadata: map[string]eve.InstanceMetadata{},
+		about:    map[string]eve.NetworkMetadata{},
 		members:  map[string]map[string]bool{},
 		changed:  newChanges(),
 	}
@@ -125,6 +127,25 @@ func (t *Table) DeleteMetadata(key string) {
 	t.touchApp(key)
 }
 
+// SetNetworkMetadata adds what is to be known of a network instance, which may come before the network instance itself.
+func (t *Table) SetNetworkMetadata(key string, m eve.NetworkMetadata) {
+	t.about[key] = m
+	t.touchNetwork(key)
+}
+
+// DeleteNetworkMetadata forgets it.
+func (t *Table) DeleteNetworkMetadata(key string) {
+	delete(t.about, key)
+	t.touchNetwork(key)
+}
+
+// touchNetwork notes a change of a network instance, if there is one.
+func (t *Table) touchNetwork(key string) {
+	if _, ok := t.networks[key]; ok {
+		t.changed.Networks[key] = true
+	}
+}
+
 // Touch notes changes that the topics do not tell of.
 func (t *Table) Touch(c Changes) {
 	maps.Copy(t.changed.Networks, c.Networks)
@@ -170,6 +191,7 @@ type Adapter struct {
 	AdapterID
 	Active   bool          // the app instance is to run
 	Kind     plan.PortKind // how it is attached
+	Hostname string        // of the app instance
 	Config   eve.AppNetAdapterConfig
 	Metadata eve.AdapterMetadata
 	Err      error // why it can not be had, whatever the network is like
@@ -179,12 +201,14 @@ type Adapter struct {
 type Input struct {
 	Network  string // UUID
 	Config   *eve.NetworkInstanceConfig
+	Metadata eve.NetworkMetadata
+	Transit  int       // the number of its uplink, when it has one (see plan.NewUplink)
 	Adapters []Adapter // by app instance, then in the order of its config; IDs are unique
 }
 
 // Network returns the input for one network, known or not.
 func (t *Table) Network(key string) Input {
-	in := Input{Network: key}
+	in := Input{Network: key, Metadata: t.about[key]}
 	if config, ok := t.networks[key]; ok {
 		in.Config = &config
 	}
@@ -203,7 +227,9 @@ func (t *Table) adapters(key, network string) []Adapter {
 		if a.Network.String() != network || Duplicate(app.AppNetAdapterList, i) {
 			continue
 		}
-		adapter := Adapter{AdapterID: AdapterID{key, a.Name}, Active: app.Activate, Kind: kindOf(app), Config: a}
+		adapter := Adapter{
+			AdapterID: AdapterID{key, a.Name}, Active: app.Activate, Kind: kindOf(app), Hostname: eve.Hostname(&app, &meta), Config: a,
+		}
 		if a.Error != "" {
 			adapter.Err = fmt.Errorf("read the adapter's config: %s", a.Error)
 		}

@@ -157,7 +157,8 @@ func TestNetworkErrors(t *testing.T) {
 	}
 }
 
-// What is wrong with one adapter is its own matter: the other one has its port.
+// What is wrong with one adapter is its own matter: the other one has its port. An address that it can not have leaves it
+// its own port too.
 func TestAdapterErrors(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -199,8 +200,8 @@ func TestAdapterErrors(t *testing.T) {
 				t.Fatal(r.Err)
 			}
 			ports := 2
-			if tt.want != nil {
-				ports = 1
+			if tt.want != nil && !errors.Is(tt.want, plan.ErrTaken) && !errors.Is(tt.want, plan.ErrOutside) {
+				ports = 1 // nothing is known of it that could be right
 			}
 			if len(r.Network.Ports) != ports {
 				t.Errorf("%d ports, want %d", len(r.Network.Ports), ports)

@@ -6,57 +6,160 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
-	"net/netip"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/lf-edge/eve-metadata/nim/plan"
 	"github.com/lf-edge/eve-metadata/pkg/netns"
 )
 
-// Apply carries out the steps, all of them on the session's namespace, in their order, and returns a StepError for each
-// that failed. What is there already when it should be made, and what is gone already when it should be removed, is no
-// failure; whether it is right shows the next Observe. A step on something that could not be made before is left out:
-// its error would hide the cause.
+// Apply carries out the steps, on the namespace that each names, in their order, and returns a StepError for each that
+// failed. What is there already when it should be made, and what is gone already when it should be removed, is no failure;
+// whether it is right shows the next Observe. A step on something that could not be made before is left out: its error
+// would hide the cause, and a guest that cannot be held to what is its own gets no port.
 func (s *Session) Apply(steps []plan.Step) []error {
 	var errs []error
-	failed := map[string]bool{}
-	for _, step := range steps {
-		_, link := step.On()
-		if failed[""] || failed[link] {
-			continue
-		}
-		if err := s.apply(step); err != nil {
-			errs = append(errs, &StepError{Step: step, Err: err})
-			failed[link] = true
+	failed := failures{}
+	for len(steps) > 0 {
+		batch := batchOf(steps)
+		steps = steps[len(batch):]
+		for _, err := range s.applyBatch(failed.without(batch)) {
+			failed.note(err)
+			errs = append(errs, err)
 		}
 	}
 	return errs
 }
 
-func (s *Session) apply(step plan.Step) error {
+// failures are the interfaces, by namespace and name, that something could not be done to; those of no name stand for
+// whole namespaces.
+type failures map[[2]string]bool
+
+// note notes a step that failed. A parameter or a route is nothing that others depend on.
+func (f failures) note(err error) {
+	var failed *StepError
+	if !errors.As(err, &failed) {
+		return
+	}
+	switch failed.Step.(type) {
+	case plan.SysctlSet, plan.RouteAdd, plan.RouteDel, plan.TableDel:
+		return
+	}
+	netns, link := failed.Step.On()
+	f[[2]string{netns, link}] = true
+}
+
+// without returns the steps without those that cannot be done any more.
+func (f failures) without(steps []plan.Step) []plan.Step {
+	if len(f) == 0 {
+		return steps
+	}
+	var left []plan.Step
+	for _, step := range steps {
+		netns, link := step.On()
+		if !f[[2]string{netns, ""}] && !f[[2]string{netns, link}] {
+			left = append(left, step)
+		}
+	}
+	return left
+}
+
+// batchOf returns the first steps that are done in one go.
+func batchOf(steps []plan.Step) []plan.Step {
+	kind, name := kindOfStep(steps[0])
+	n := 1
+	for kind != alone && n < len(steps) {
+		if k, on := kindOfStep(steps[n]); k != kind || on != name {
+			break
+		}
+		n++
+	}
+	return steps[:n]
+}
+
+// Kinds of steps.
+const (
+	alone  = iota // is done on its own
+	inside        // is done in the namespace
+	inNFT         // is done in a transaction of nftables
+)
+
+func kindOfStep(step plan.Step) (kind int, netns string) {
+	netns, _ = step.On()
 	switch step.(type) {
+	case plan.SysctlSet:
+		kind = inside
+	case plan.TableAdd, plan.TableDel, plan.ElementAdd, plan.ElementDel:
+		kind = inNFT
+	}
+	return kind, netns
+}
+
+// applyBatch carries out steps of one kind on one namespace.
+func (s *Session) applyBatch(steps []plan.Step) []error {
+	if len(steps) == 0 {
+		return nil
+	}
+	kind, name := kindOfStep(steps[0])
+	switch steps[0].(type) {
 	case plan.NetnsAdd:
-		return s.addNamespace()
+		return stepErrors(steps, s.addNamespace())
 	case plan.NetnsDel:
-		return errors.Join(s.Close(), netns.Delete(s.path))
+		return stepErrors(steps, errors.Join(s.Close(), netns.Delete(s.path)))
 	}
-	if s.ns == nil {
-		return fs.ErrNotExist
+	space, err := s.space(name)
+	if err != nil {
+		return stepErrors(steps, err)
 	}
+	switch kind {
+	case inside:
+		return space.setSysctls(steps)
+	case inNFT:
+		r, err := space.nft()
+		if err != nil {
+			return stepErrors(steps, err)
+		}
+		return r.apply(steps)
+	}
+	return stepErrors(steps, s.apply(space, steps[0]))
+}
+
+// stepErrors says of all steps that they failed, unless there is no error.
+func stepErrors(steps []plan.Step, err error) []error {
+	if err == nil {
+		return nil
+	}
+	errs := make([]error, len(steps))
+	for i, step := range steps {
+		errs[i] = &StepError{Step: step, Err: err}
+	}
+	return errs
+}
+
+// apply carries out one step that netlink's routes and links are about.
+func (s *Session) apply(on *space, step plan.Step) error {
 	switch step := step.(type) {
 	case plan.LinkAdd:
-		return tolerate(s.addLink(step), unix.EEXIST)
+		peers := on
+		if step.PeerNetns != "" {
+			var err error
+			if peers, err = s.space(step.PeerNetns); err != nil {
+				return fmt.Errorf("namespace of %q: %w", step.Peer, err)
+			}
+		}
+		return tolerate(on.addLink(step, peers), unix.EEXIST)
 	case plan.LinkDel:
-		return tolerate(s.delLink(step.Link), fs.ErrNotExist, unix.ENODEV)
+		return tolerate(on.delLink(step.Link), fs.ErrNotExist, unix.ENODEV)
 	case plan.LinkSet:
-		return s.setLink(step)
+		return on.setLink(step)
 	case plan.AddrAdd:
-		return tolerate(s.addAddr(step), unix.EEXIST)
+		return tolerate(on.addAddr(step), unix.EEXIST)
 	case plan.AddrDel:
-		return tolerate(s.delAddr(step), fs.ErrNotExist, unix.EADDRNOTAVAIL, unix.ENODEV)
+		return tolerate(on.delAddr(step), fs.ErrNotExist, unix.EADDRNOTAVAIL, unix.ENODEV)
+	case plan.RouteAdd:
+		return tolerate(on.addRoute(step.Route), unix.EEXIST)
+	case plan.RouteDel:
+		return tolerate(on.delRoute(step.Route), fs.ErrNotExist, unix.ESRCH)
 	}
 	return fmt.Errorf("do a %T: %w", step, errors.ErrUnsupported)
 }
@@ -78,117 +181,25 @@ func (s *Session) addNamespace() error {
 	if err := netns.Create(s.path); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return errors.Join(s.Close(), s.open())
-}
-
-func (s *Session) addLink(step plan.LinkAdd) error {
-	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.MTU = step.Link, step.MTU
-	if step.MAC != (plan.MAC{}) {
-		attrs.HardwareAddr = step.MAC.HardwareAddr()
-	}
-	var link netlink.Link
-	switch step.Kind {
-	case "bridge":
-		link = &netlink.Bridge{LinkAttrs: attrs}
-	case string(plan.Veth):
-		link = &netlink.Veth{LinkAttrs: attrs, PeerName: step.Peer, PeerHardwareAddr: step.PeerMAC.HardwareAddr(), PeerTxQLen: -1}
-	case string(plan.Tap):
-		return s.ns.Do(func() error { return addTap(step.Link) })
-	default:
-		return fmt.Errorf("make a %q: %w", step.Kind, errors.ErrUnsupported)
-	}
-	if err := s.handle.LinkAdd(link); err != nil {
-		return err
-	}
-	if i := link.Attrs().Index; i != 0 {
-		s.index[step.Link] = i
-	}
-	return nil
-}
-
-// link returns what netlink needs to name an interface; the error is fs.ErrNotExist when there is none of that name.
-func (s *Session) link(name string) (netlink.Link, error) {
-	if i := s.index[name]; i != 0 {
-		return &netlink.Device{LinkAttrs: netlink.LinkAttrs{Name: name, Index: i}}, nil
-	}
-	l, err := s.handle.LinkByName(name)
-	if errors.As(err, new(netlink.LinkNotFoundError)) {
-		return nil, fmt.Errorf("find interface %q: %w", name, fs.ErrNotExist)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("find interface %q: %w", name, err)
-	}
-	s.index[name] = l.Attrs().Index
-	return l, nil
-}
-
-func (s *Session) delLink(name string) error {
-	l, err := s.link(name)
-	if err != nil {
-		return err
-	}
-	delete(s.index, name)
-	return s.handle.LinkDel(l)
-}
-
-func (s *Session) setLink(step plan.LinkSet) error {
-	l, err := s.link(step.Link)
-	if err != nil {
-		return err
-	}
-	if step.MAC != (plan.MAC{}) {
-		if err := s.handle.LinkSetHardwareAddr(l, step.MAC.HardwareAddr()); err != nil {
-			return fmt.Errorf("set MAC address: %w", err)
-		}
-	}
-	if step.MTU != 0 {
-		if err := s.handle.LinkSetMTU(l, step.MTU); err != nil {
-			return fmt.Errorf("set MTU: %w", err)
-		}
-	}
-	if step.Master != "" {
-		master, err := s.link(step.Master)
-		if err != nil {
+	if s.here != nil {
+		if err := s.here.close(); err != nil {
 			return err
 		}
-		if err := s.handle.LinkSetMasterByIndex(l, master.Attrs().Index); err != nil {
-			return fmt.Errorf("set master: %w", err)
+	}
+	return s.open()
+}
+
+// setSysctls sets parameters.
+func (s *space) setSysctls(steps []plan.Step) (errs []error) {
+	if err := s.ns.Do(func() error {
+		for _, step := range steps {
+			if set, ok := step.(plan.SysctlSet); ok {
+				errs = append(errs, stepErrors([]plan.Step{set}, writeSysctl(set.Name, set.Value))...)
+			}
 		}
+		return nil
+	}); err != nil {
+		return stepErrors(steps, err)
 	}
-	if step.Up {
-		if err := s.handle.LinkSetUp(l); err != nil {
-			return fmt.Errorf("set up: %w", err)
-		}
-	}
-	return nil
-}
-
-func (s *Session) addAddr(step plan.AddrAdd) error {
-	l, err := s.link(step.Link)
-	if err != nil {
-		return err
-	}
-	a := address(step.Prefix)
-	mark(a, step.Link)
-	return s.handle.AddrAdd(l, a)
-}
-
-func (s *Session) delAddr(step plan.AddrDel) error {
-	l, err := s.link(step.Link)
-	if err != nil {
-		return err
-	}
-	return s.handle.AddrDel(l, address(step.Prefix))
-}
-
-func address(p netip.Prefix) *netlink.Addr {
-	a := &netlink.Addr{IPNet: &net.IPNet{
-		IP:   p.Addr().AsSlice(),
-		Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen()),
-	}}
-	if p.Addr().IsLinkLocalUnicast() {
-		a.Scope = unix.RT_SCOPE_LINK // RFC 3927, 2.7: never the source of what leaves the link
-	}
-	return a
+	return errs
 }

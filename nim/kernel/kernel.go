@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package kernel is the only one that talks netlink: it reports what the kernel has of an app network (package plan's
-// Seen) and carries out a plan's steps. Package nim calls it.
+// Seen), carries out a plan's steps, opens the sockets that guests ask at, and tells when somebody has changed something.
+// Package nim calls it.
 //
-// Each namespace is worked on through a Session: one namespace file and one netlink socket, opened in that namespace, so
-// that no call after that has to enter it. Entering is left for what netlink can not do: taps and listening sockets.
+// Each network is worked on through a Session: its namespace, and one netlink socket for each subsystem that is needed,
+// opened in that namespace, so that no call after that has to enter it. A managed network's session reaches the host's own
+// namespace likewise, for the other end of an uplink. Entering is left for what netlink can not do: taps, parameters
+// (sysctl) and listening sockets.
 //
 // All of it needs CAP_NET_ADMIN and CAP_SYS_ADMIN, if only those of a user namespace.
 package kernel
@@ -16,6 +19,9 @@ import (
 	"github.com/lf-edge/eve-metadata/nim/plan"
 	"github.com/lf-edge/eve-metadata/pkg/netns"
 )
+
+// dirMode is what ip-netns(8) gives its directory.
+const dirMode = 0o755
 
 // Kernel is the app networks' namespaces under a root directory.
 type Kernel struct {

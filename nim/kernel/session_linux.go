@@ -6,30 +6,39 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
-	"net/netip"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/lf-edge/eve-metadata/nim/plan"
 	"github.com/lf-edge/eve-metadata/pkg/netns"
 )
 
-// Session is work on one namespace. It is used by one goroutine, and closed by it.
+// ownNamespace is the process's own namespace, whichever thread asks.
+const ownNamespace = "/proc/self/ns/net"
+
+// Session is work on one network. It is used by one goroutine, and closed by it.
 type Session struct {
-	name  string
+	place plan.Network
 	path  string
 	share string // directory to be shared before the namespace is made; "": none
-	// Both are nil while the namespace is not there.
+	here  *space // nil while the namespace is not there
+	host  *space // the host's own namespace; nil until it is needed
+}
+
+// space is what is open of one namespace.
+type space struct {
 	ns     *netns.Namespace
 	handle *netlink.Handle
+	rules  *rules // nil until they are needed
 	// index of the interfaces that are known by name; what is missing is asked for.
 	index map[string]int
 }
 
-// Open returns a session on the namespace of that name, which may be missing.
-func (k *Kernel) Open(name string) (*Session, error) {
-	s := &Session{name: name, path: k.Path(name), index: map[string]int{}}
+// Open returns a session on a network, of which its place counts: namespace, way of attachment, name of the bridge, and
+// whether there is to be an uplink. The namespace may be missing.
+func (k *Kernel) Open(place plan.Network) (*Session, error) {
+	s := &Session{place: place, path: k.pathOf(place)}
 	if k.share {
 		s.share = k.dir
 	}
@@ -39,66 +48,93 @@ func (k *Kernel) Open(name string) (*Session, error) {
 	return s, nil
 }
 
-func (s *Session) open() error {
-	ns, err := netns.Open(s.path)
+// pathOf returns the path of a network's namespace.
+func (k *Kernel) pathOf(place plan.Network) string {
+	switch place.Attach {
+	case plan.Existing:
+		return place.Namespace
+	case plan.OnBridge:
+		return ownNamespace
+	case plan.Managed:
+	}
+	return k.Path(place.Namespace)
+}
+
+func (s *Session) open() (err error) {
+	s.here, err = openSpace(s.path)
+	return err
+}
+
+func openSpace(path string) (*space, error) {
+	ns, err := netns.Open(path)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	handle, err := netlink.NewHandleAt(ns.Handle(), unix.NETLINK_ROUTE)
 	if err != nil {
-		return errors.Join(fmt.Errorf("open netlink in %q: %w", s.name, err), ns.Close())
+		return nil, errors.Join(fmt.Errorf("open netlink in %q: %w", path, err), ns.Close())
 	}
-	s.ns, s.handle = ns, handle
-	return nil
+	return &space{ns: ns, handle: handle, index: map[string]int{}}, nil
+}
+
+func (s *space) close() error {
+	s.handle.Close()
+	if s.rules != nil {
+		return errors.Join(s.rules.close(), s.ns.Close())
+	}
+	return s.ns.Close()
 }
 
 // Close ends the session. The namespace stays.
 func (s *Session) Close() error {
-	if s.ns == nil {
-		return nil
+	var errs []error
+	for _, space := range []*space{s.here, s.host} {
+		if space != nil {
+			errs = append(errs, space.close())
+		}
 	}
-	s.handle.Close()
-	err := s.ns.Close()
-	s.ns, s.handle = nil, nil
-	clear(s.index)
-	return err
+	s.here, s.host = nil, nil
+	return errors.Join(errs...)
 }
+
+// space returns what is open of a namespace, given the name that plans have for it; the error is fs.ErrNotExist when it is
+// missing.
+func (s *Session) space(name string) (_ *space, err error) {
+	if name != plan.Host || s.place.Attach == plan.OnBridge {
+		if s.here == nil {
+			return nil, fs.ErrNotExist
+		}
+		return s.here, nil
+	}
+	if s.host == nil {
+		s.host, err = openSpace(ownNamespace)
+	}
+	return s.host, err
+}
+
+// nft returns the namespace's nftables.
+func (s *space) nft() (_ *rules, err error) {
+	if s.rules == nil {
+		s.rules, err = openRules(s.ns)
+	}
+	return s.rules, err
+}
+
+// Path returns the path of the namespace, to be entered by who runs something in it.
+func (s *Session) Path() string { return s.path }
 
 // ID returns the namespace's identity, which changes when it is deleted and made again; 0 when it is missing.
 func (s *Session) ID() uint64 {
-	if s.ns == nil {
+	if s.here == nil {
 		return 0
 	}
-	return s.ns.ID()
+	return s.here.ns.ID()
 }
 
-// Index returns an interface's index as the session last saw it; 0 when it did not see it.
-func (s *Session) Index(link string) int { return s.index[link] }
-
-// Listen opens listening TCP sockets in the namespace, whose addresses must be there. It returns as many as there are
-// addresses: one that cannot be opened is nil and part of the error.
-func (s *Session) Listen(addrs ...netip.AddrPort) ([]net.Listener, error) {
-	open := make([]net.Listener, len(addrs))
-	if len(addrs) == 0 {
-		return open, nil
+// Index returns the index of an interface in the namespace as the session last saw it; 0 when it did not see it.
+func (s *Session) Index(link string) int {
+	if s.here == nil {
+		return 0
 	}
-	if s.ns == nil {
-		return open, fmt.Errorf("listen on %s in %q: %w", addrs[0], s.name, fs.ErrNotExist)
-	}
-	err := s.ns.Do(func() error {
-		var errs []error
-		for i, addr := range addrs {
-			l, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(addr))
-			if err != nil {
-				errs = append(errs, err)
-				continue
-			}
-			open[i] = l
-		}
-		return errors.Join(errs...)
-	})
-	if err != nil {
-		err = fmt.Errorf("listen in %q: %w", s.name, err)
-	}
-	return open, err
+	return s.here.index[link]
 }

@@ -56,13 +56,21 @@ type Subnet struct {
 	Reserved    []netip.Addr // for nobody: the gateway, the metadata address
 }
 
+// Subnets are where the addresses of one network come from, by family.
+type Subnets struct {
+	IPv4, IPv6 Subnet
+	// SLAAC says that guests make their IPv6 addresses out of the prefix and their MAC addresses (RFC 4862): who wants no
+	// particular one gets that, not one of the range.
+	SLAAC bool
+}
+
 // Allocate gives every claim of one network its addresses and names, in the order of the claims. Bridge is the address
 // of the network's bridge.
 //
 // Whoever holds something keeps it, unless its configuration says otherwise now; then come those whose configuration
 // names an address, then the rest. Among equals the order is by App and Adapter. The result depends on nothing but the
 // arguments, and, for who holds nothing, on little but App and Adapter: their hash says where the search begins.
-func Allocate(subnet Subnet, bridge MAC, claims []Claim) []Lease {
+func Allocate(subnets Subnets, bridge MAC, claims []Claim) []Lease {
 	a := allocation{
 		claims: claims,
 		leases: make([]Lease, len(claims)),
@@ -76,14 +84,14 @@ func Allocate(subnet Subnet, bridge MAC, claims []Claim) []Lease {
 	slices.SortStableFunc(a.order, func(i, j int) int {
 		return cmp.Or(cmp.Compare(claims[i].App, claims[j].App), cmp.Compare(claims[i].Adapter, claims[j].Adapter))
 	})
-	for _, r := range subnet.Reserved {
+	for _, r := range slices.Concat(subnets.IPv4.Reserved, subnets.IPv6.Reserved) {
 		a.addrs[r] = nil
 	}
 	a.allocMACs()
 	a.allocHostMACs()
 	a.allocPorts()
-	for _, f := range families() {
-		a.allocAddrs(subnet, f)
+	for _, f := range families(subnets) {
+		a.allocAddrs(f)
 	}
 	return a.leases
 }
@@ -177,51 +185,77 @@ func makeUp[T comparable](taken map[T]*Claim, value func(app, adapter string, at
 	return false
 }
 
-// family is how an address family's part of claims and leases is reached.
+// family is an address family: its subnet, and how its part of claims and leases is reached.
 type family struct {
-	bits   int
+	subnet Subnet
+	slaac  bool
 	wanted func(*Claim) netip.Addr
 	none   func(*Claim) bool
 	lease  func(*Lease) *netip.Addr
 }
 
-func families() [2]family {
+func families(s Subnets) [2]family {
 	return [2]family{
 		{
-			32, func(c *Claim) netip.Addr { return c.IPv4 }, func(c *Claim) bool { return c.NoIPv4 },
+			s.IPv4, false, func(c *Claim) netip.Addr { return c.IPv4 }, func(c *Claim) bool { return c.NoIPv4 },
 			func(l *Lease) *netip.Addr { return &l.IPv4 },
 		},
 		{
-			128, func(c *Claim) netip.Addr { return c.IPv6 }, func(c *Claim) bool { return c.NoIPv6 },
+			s.IPv6, s.SLAAC, func(c *Claim) netip.Addr { return c.IPv6 }, func(c *Claim) bool { return c.NoIPv6 },
 			func(l *Lease) *netip.Addr { return &l.IPv6 },
 		},
 	}
 }
 
-func (a *allocation) allocAddrs(s Subnet, f family) {
-	given := s.Prefix.IsValid() && s.Prefix.Addr().BitLen() == f.bits
+// given tells whether addresses of the family are given to those who want no particular one.
+func (f *family) given() bool { return f.subnet.Prefix.IsValid() }
+
+// keeps tells whether a claim goes on with the address that it holds, if nobody else has it.
+func (f *family) keeps(c *Claim, l *Lease) bool {
+	held, wanted := *f.lease(&c.Held), f.wanted(c)
+	switch {
+	case !held.IsValid() || f.none(c) || f.given() && !f.subnet.Usable(held):
+		return false
+	case wanted.IsValid():
+		return wanted == held
+	case c.Passive:
+		return true
+	case f.slaac:
+		return held == EUI64(f.subnet.Prefix, l.MAC)
+	}
+	return f.given()
+}
+
+func (a *allocation) allocAddrs(f family) {
 	a.each(func(c *Claim, l *Lease) {
-		held, wanted := *f.lease(&c.Held), f.wanted(c)
-		usable := wanted == held || !wanted.IsValid() && (given || c.Passive)
-		if held.IsValid() && usable && !f.none(c) && (!given || s.Usable(held)) {
-			take(a.addrs, held, c, f.lease(l))
+		if f.keeps(c, l) {
+			take(a.addrs, *f.lease(&c.Held), c, f.lease(l))
 		}
 	})
 	a.each(func(c *Claim, l *Lease) {
-		wanted := f.wanted(c)
+		if wanted := f.wanted(c); wanted.IsValid() && !c.Passive && !f.none(c) && !f.lease(l).IsValid() {
+			a.fixed(f, wanted, c, l)
+		}
+	})
+	a.each(func(c *Claim, l *Lease) {
 		switch {
-		case c.Passive || f.none(c) || !wanted.IsValid() || f.lease(l).IsValid():
-		case given && !s.Usable(wanted):
-			l.fail(fmt.Errorf("use address %s in %s: %w", wanted, s.Prefix, ErrOutside))
-		case !take(a.addrs, wanted, c, f.lease(l)):
-			l.fail(fmt.Errorf("use address %s: %w by %s", wanted, ErrTaken, a.addrs[wanted]))
+		case !f.given() || c.Passive || f.none(c) || f.wanted(c).IsValid() || f.lease(l).IsValid():
+		case !f.slaac:
+			a.probe(f.subnet, c, l, f.lease(l))
+		case l.MAC != MAC{}: // without one the lease has its error already
+			a.fixed(f, EUI64(f.subnet.Prefix, l.MAC), c, l)
 		}
 	})
-	a.each(func(c *Claim, l *Lease) {
-		if given && !c.Passive && !f.none(c) && !f.wanted(c).IsValid() && !f.lease(l).IsValid() {
-			a.probe(s, c, l, f.lease(l))
-		}
-	})
+}
+
+// fixed gives a claim the one address that is right for it.
+func (a *allocation) fixed(f family, addr netip.Addr, c *Claim, l *Lease) {
+	switch {
+	case f.given() && !f.subnet.Usable(addr):
+		l.fail(fmt.Errorf("use address %s in %s: %w", addr, f.subnet.Prefix, ErrOutside))
+	case !take(a.addrs, addr, c, f.lease(l)):
+		l.fail(fmt.Errorf("use address %s: %w by %s", addr, ErrTaken, a.addrs[addr]))
+	}
 }
 
 // probe gives a claim the first free address of the range, from a place that its hash says, around the end to the

@@ -24,6 +24,14 @@ func subnet(t *testing.T, prefix, first, last string) plan.Subnet {
 	return s
 }
 
+// subnets are those of a network with one subnet.
+func subnets(s plan.Subnet) plan.Subnets {
+	if s.Prefix.Addr().Is4() {
+		return plan.Subnets{IPv4: s}
+	}
+	return plan.Subnets{IPv6: s}
+}
+
 func addr(s string) netip.Addr {
 	if s == "" {
 		return netip.Addr{}
@@ -88,7 +96,7 @@ func TestAllocateAddresses(t *testing.T) {
 			if tt.subnet[0] != "" {
 				s = subnet(t, tt.subnet[0], tt.subnet[1], tt.subnet[2])
 			}
-			for i, l := range plan.Allocate(s, plan.MAC{}, tt.claims) {
+			for i, l := range plan.Allocate(subnets(s), plan.MAC{}, tt.claims) {
 				if l.IPv4 != addr(tt.want[i]) {
 					t.Errorf("claim %d got %v, want %q", i, l.IPv4, tt.want[i])
 				}
@@ -103,7 +111,7 @@ func TestAllocateAddresses(t *testing.T) {
 func TestAllocateMACs(t *testing.T) {
 	t.Parallel()
 	wanted := mac(t, "02:00:00:00:00:07")
-	madeUp := plan.Allocate(plan.Subnet{}, plan.MAC{}, []plan.Claim{{App: "a", Adapter: "eth0"}})[0].MAC
+	madeUp := plan.Allocate(plan.Subnets{}, plan.MAC{}, []plan.Claim{{App: "a", Adapter: "eth0"}})[0].MAC
 	if madeUp[0] != 0x02 || madeUp[1] != 0x16 || madeUp[2] != 0x3e {
 		t.Errorf("made up %s, want 02:16:3e:…", madeUp)
 	}
@@ -124,7 +132,7 @@ func TestAllocateMACs(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			for i, l := range plan.Allocate(plan.Subnet{}, tt.bridge, tt.claims) {
+			for i, l := range plan.Allocate(plan.Subnets{}, tt.bridge, tt.claims) {
 				if tt.want[i] != (plan.MAC{}) && l.MAC != tt.want[i] || tt.want[i] == (plan.MAC{}) && slices.Contains(tt.want[:i], l.MAC) && l.Err == nil {
 					t.Errorf("claim %d got %s, want %s", i, l.MAC, tt.want[i])
 				}
@@ -147,7 +155,7 @@ func TestAllocateMany(t *testing.T) {
 			for i := range 4000 {
 				claims = append(claims, plan.Claim{App: fmt.Sprint("app ", i), Adapter: "eth0"})
 			}
-			leases := plan.Allocate(s, plan.BridgeMAC("n"), claims)
+			leases := plan.Allocate(subnets(s), plan.BridgeMAC("n"), claims)
 			macs, addrs, ports := map[plan.MAC]int{}, map[netip.Addr]int{}, map[string]int{}
 			for i, l := range leases {
 				if l.Err != nil {
@@ -169,7 +177,7 @@ func TestAllocateMany(t *testing.T) {
 				t.Errorf("%d MAC addresses, %d addresses, %d ports for %d adapters", len(macs), len(addrs), len(ports), len(claims))
 			}
 			slices.Reverse(claims)
-			again := plan.Allocate(s, plan.BridgeMAC("n"), claims)
+			again := plan.Allocate(subnets(s), plan.BridgeMAC("n"), claims)
 			slices.Reverse(again)
 			same := cmp.Comparer(func(a, b plan.Lease) bool { return a == b })
 			if diff := cmp.Diff(leases, again, same); diff != "" {
@@ -179,7 +187,7 @@ func TestAllocateMany(t *testing.T) {
 			for i := range claims {
 				claims[i].Held = leases[i]
 			}
-			kept := plan.Allocate(s, plan.BridgeMAC("n"), claims[1:])
+			kept := plan.Allocate(subnets(s), plan.BridgeMAC("n"), claims[1:])
 			if diff := cmp.Diff(leases[1:], kept, same); diff != "" {
 				t.Errorf("without the first one (-want +got):\n%s", diff)
 			}
@@ -255,6 +263,68 @@ func TestMACFrom(t *testing.T) {
 	}
 }
 
+// Each family has its subnet; a guest with both gets both. With SLAAC it makes the IPv6 address itself.
+func TestAllocateDualStack(t *testing.T) {
+	t.Parallel()
+	m := mac(t, "02:16:3e:00:00:01")
+	v4, v6 := subnet(t, "10.0.0.0/24", "", ""), subnet(t, "2001:db8::/64", "2001:db8::100", "2001:db8::1ff")
+	const own = "2001:db8::16:3eff:fe00:1"
+	tests := []struct {
+		name    string
+		subnets plan.Subnets
+		claim   plan.Claim
+		want    [2]string // "" for none
+		err     error
+	}{
+		{"fixed", plan.Subnets{IPv4: v4, IPv6: v6}, plan.Claim{IPv4: addr("10.0.0.9"), IPv6: addr("2001:db8::9")}, [2]string{"10.0.0.9", "2001:db8::9"}, nil},
+		{"one family is refused", plan.Subnets{IPv4: v4, IPv6: v6}, plan.Claim{IPv4: addr("10.0.0.9"), IPv6: addr("2001:db8:1::9")}, [2]string{"10.0.0.9", ""}, plan.ErrOutside},
+		{"one family is not wanted", plan.Subnets{IPv4: v4, IPv6: v6}, plan.Claim{NoIPv4: true, IPv6: addr("2001:db8::9")}, [2]string{"", "2001:db8::9"}, nil},
+		{"IPv6 only", plan.Subnets{IPv6: v6}, plan.Claim{IPv6: addr("2001:db8::9")}, [2]string{"", "2001:db8::9"}, nil},
+		{"SLAAC", plan.Subnets{IPv6: v6, SLAAC: true}, plan.Claim{}, [2]string{"", own}, nil},
+		{"SLAAC, another one wanted", plan.Subnets{IPv6: v6, SLAAC: true}, plan.Claim{IPv6: addr("2001:db8::9")}, [2]string{"", "2001:db8::9"}, nil},
+		{"SLAAC, none wanted", plan.Subnets{IPv6: v6, SLAAC: true}, plan.Claim{NoIPv6: true}, [2]string{}, nil},
+		{"SLAAC, held from before it", plan.Subnets{IPv6: v6, SLAAC: true}, plan.Claim{Held: plan.Lease{IPv6: addr("2001:db8::105")}}, [2]string{"", own}, nil},
+		{"SLAAC, it may be gone", plan.Subnets{IPv6: v6, SLAAC: true},
+			plan.Claim{Passive: true, Held: plan.Lease{IPv6: addr("2001:db8::105")}}, [2]string{"", "2001:db8::105"}, nil},
+		{"SLAAC in a subnet that is too small", plan.Subnets{IPv6: subnet(t, "2001:db8::/96", "", ""), SLAAC: true}, plan.Claim{}, [2]string{}, plan.ErrOutside},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			tt.claim.MAC = m
+			l := plan.Allocate(tt.subnets, plan.MAC{}, []plan.Claim{tt.claim})[0]
+			if l.IPv4 != addr(tt.want[0]) || l.IPv6 != addr(tt.want[1]) || !errors.Is(l.Err, tt.err) {
+				t.Errorf("got %s and %s, error %v; want %q, error %v", l.IPv4, l.IPv6, l.Err, tt.want, tt.err)
+			}
+		})
+	}
+	both := plan.Allocate(plan.Subnets{IPv4: v4, IPv6: v6}, plan.MAC{}, []plan.Claim{{App: "a"}})[0]
+	if !v4.Usable(both.IPv4) || !v6.Usable(both.IPv6) || both.IPv6.Less(v6.First) || v6.Last.Less(both.IPv6) || both.Err != nil {
+		t.Errorf("got %s and %s, error %v; want one of each range", both.IPv4, both.IPv6, both.Err)
+	}
+	// Who is configured to have the address that another one makes for itself has it.
+	taken := plan.Allocate(plan.Subnets{IPv6: v6, SLAAC: true}, plan.MAC{}, []plan.Claim{{App: "a", MAC: m}, {App: "b", IPv6: addr(own)}})
+	if taken[0].IPv6.IsValid() || !errors.Is(taken[0].Err, plan.ErrTaken) || taken[1].IPv6 != addr(own) {
+		t.Errorf("got %s and %s, error %v; want the second one to have it", taken[0].IPv6, taken[1].IPv6, taken[0].Err)
+	}
+}
+
+func TestEUI64(t *testing.T) {
+	t.Parallel()
+	m := mac(t, "34:56:78:9a:bc:de") // the example of RFC 4291, appendix A, is of this form: the second bit of the first byte is inverted
+	for prefix, want := range map[string]string{
+		"2001:db8:1:2::/64": "2001:db8:1:2:3656:78ff:fe9a:bcde", "2001:db8:1::5/48": "2001:db8:1:0:3656:78ff:fe9a:bcde",
+		"2001:db8::/65": "", "10.0.0.0/8": "",
+	} {
+		if got := plan.EUI64(netip.MustParsePrefix(prefix), m); got != addr(want) {
+			t.Errorf("in %s: %s, want %q", prefix, got, want)
+		}
+	}
+	if got := plan.LinkLocal(m); got != addr("fe80::3656:78ff:fe9a:bcde") {
+		t.Errorf("link-local address %s", got)
+	}
+}
+
 func FuzzAllocate(f *testing.F) {
 	f.Add("10.0.0.0/24", "10.0.0.5", "10.0.0.9", uint8(20), "10.0.0.7")
 	f.Add("2001:db8::/127", "", "", uint8(3), "2001:db8::1")
@@ -280,7 +350,7 @@ func FuzzAllocate(f *testing.F) {
 			claims = append(claims, c)
 		}
 		seen := map[netip.Addr]bool{}
-		for i, l := range plan.Allocate(s, plan.MAC{}, claims) {
+		for i, l := range plan.Allocate(subnets(s), plan.MAC{}, claims) {
 			for _, a := range []netip.Addr{l.IPv4, l.IPv6} {
 				if !a.IsValid() {
 					continue

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 )
 
 // MAC is an Ethernet address. The zero value means none.
@@ -74,4 +75,21 @@ func hostMAC(app, adapter string, attempt int) MAC {
 func BridgeMAC(network string) MAC {
 	sum := digest("bridge", network, "", 0)
 	return MAC{0x06, 0x16, 0x3e, sum[0], sum[1], sum[2]}
+}
+
+// EUI64 returns the address that a host with that MAC address makes for itself in a subnet of IPv6 (RFC 4291, appendix A).
+// There is none, and it is not valid, when the prefix has more than 64 bits or another family.
+func EUI64(subnet netip.Prefix, mac MAC) netip.Addr {
+	if !subnet.Addr().Is6() || subnet.Bits() > 64 {
+		return netip.Addr{}
+	}
+	b := subnet.Masked().Addr().As16()
+	copy(b[8:], []byte{mac[0] ^ 2, mac[1], mac[2], 0xff, 0xfe, mac[3], mac[4], mac[5]})
+	return netip.AddrFrom16(b)
+}
+
+// LinkLocal returns the link-local address of IPv6 that a host with that MAC address makes for itself, unless it is told
+// to make another one (RFC 7217, RFC 8981).
+func LinkLocal(mac MAC) netip.Addr {
+	return EUI64(netip.PrefixFrom(netip.AddrFrom16([16]byte{0xfe, 0x80}), 64), mac)
 }

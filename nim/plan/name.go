@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/binary"
+	"strconv"
 	"strings"
 )
 
@@ -15,6 +16,7 @@ const (
 	namespacePrefix = "md-"
 	hostPrefix      = "nb" // as EVE's own ports on its bridges begin
 	guestPrefix     = "ge"
+	overflowPrefix  = "mdb"
 	suffixLen       = 11
 	uuidLen         = 36
 )
@@ -62,6 +64,36 @@ func IsPort(name string) bool { return hasSuffixAfter(name, hostPrefix) }
 
 // IsGuestEnd tells whether a name is one that GuestEnd makes.
 func IsGuestEnd(name string) bool { return hasSuffixAfter(name, guestPrefix) }
+
+// UplinkPrefix begins the names of the host's ends of uplinks, and of nothing else on the host.
+const UplinkPrefix = "mdu"
+
+// UplinkName returns the name of the host's end of an app network's uplink, given its network instance's UUID as text. It
+// depends on nothing else.
+func UplinkName(network string) string {
+	sum := digest("uplink port", network, "", 0)
+	return UplinkPrefix + strings.ToLower(nameEncoding.EncodeToString(sum[:]))[:suffixLen]
+}
+
+// UplinkEnd is the name of an uplink's other end, in the network's namespace.
+const UplinkEnd = "up0"
+
+// OverflowName returns the name of a network's further bridge, from 1 on.
+func OverflowName(number int) string { return overflowPrefix + strconv.Itoa(number) }
+
+// overflowNumber returns the number of a further bridge, 0 for what is none.
+func overflowNumber(name string) int {
+	n, _ := strconv.Atoi(strings.TrimPrefix(name, overflowPrefix))
+	if n < 1 || OverflowName(n) != name {
+		return 0
+	}
+	return n
+}
+
+// trunkEnds returns the names of the veth between two bridges of a network: the end on the first one and that on the other.
+func trunkEnds(bridge, overflow string) (here, there string) {
+	return bridge + "-" + overflow, overflow + "-" + bridge
+}
 
 func hasSuffixAfter(name, prefix string) bool {
 	s, ok := strings.CutPrefix(name, prefix)

@@ -8,10 +8,12 @@
 // Seen and carries the steps out, and package nim runs the three.
 //
 // What is there and right is kept, what is missing is made, what is wrong is corrected. What is no longer wanted is
-// removed if it is ours: namespaces by their name (see NamespaceName), ports by theirs (see PortName), addresses by a
-// mark that nim/kernel gives them. Whatever else someone put into our namespaces is left alone, as are namespaces of
-// others. Names are the mark of ports because the kernel sets a name in the same call that makes the interface: a process
-// that is killed between two calls never leaves an interface behind whose owner is unknown, as it could with an alias.
+// removed if it is ours: namespaces by their name (see NamespaceName), interfaces by theirs (see PortName, UplinkName,
+// OverflowName), addresses by the interface that they are on, default routes by being in a namespace of ours, tables of
+// nftables by their name. Whatever else someone put into our namespaces is left alone, and so is everything in others'
+// but the metadata addresses. Names are the mark of interfaces because the kernel sets a name in the same call that makes
+// the interface: a process that is killed between two calls never leaves one behind whose owner is unknown, as it could
+// with an alias.
 package plan
 
 import (
@@ -27,21 +29,59 @@ type Wanted struct {
 	// Keep leaves things in place that are ours and no longer wanted. It is for the time in which not all that is wanted
 	// is known yet.
 	Keep bool
+	// Retry gives addresses that somebody else on the link was found to have another try. Each takes the kernel a second
+	// and ends, at worst, as the one before: so it is for attempts that are made at growing intervals.
+	Retry bool
 }
 
-// Network is an app network: a network namespace, a bridge in it, and a port on the bridge for every guest's adapter.
+// Attach is how a network comes by its namespace.
+type Attach int
+
+// The ways. A managed network is made: a namespace, a bridge in it, a port for every guest's adapter. The others are there
+// already and are somebody else's: all that is done to them is that an interface gets the metadata addresses, and, in the
+// host's own namespace, that what guests ask there gets past those who would redirect it.
+const (
+	Managed  Attach = iota
+	Existing        // a namespace that one guest is in; Bridge is its loopback interface
+	OnBridge        // the host's own namespace; Bridge is a bridge of another program's
+)
+
+// Host names the namespace that the planning process is in.
+const Host = ""
+
+// Network is an app network.
 type Network struct {
-	Namespace string // see NamespaceName
+	// Namespace is its name if it is managed (see NamespaceName), the path of an existing one, or Host.
+	Namespace string
+	Attach    Attach
 	Bridge    Bridge
-	Ports     []Port
+	Ports     []Port // of managed networks
+	// SLAAC is the subnet of 64 bits in which guests of a managed network make their IPv6 addresses themselves; not valid
+	// where they do not. As with link-local ones, an address there that was given to nobody is the guest's who has it first.
+	SLAAC  netip.Prefix
+	Uplink *Uplink // of managed networks; nil: guests reach each other and the metadata service, and nothing else
 }
 
-// Bridge is a network's bridge.
+// Bridge is a network's bridge, or the interface that stands for it. Of those that others made, only the name and the
+// addresses count.
 type Bridge struct {
-	Name      string
-	MAC       MAC
-	MTU       int // bytes
+	Name string
+	MAC  MAC
+	MTU  int // bytes
+	// Addresses are those that it is to have. On a managed network's bridge they are all there may be, but for the
+	// link-local ones that the kernel gives it. On others only the metadata addresses are ours to give and to take.
 	Addresses []netip.Prefix
+}
+
+// Uplink is a managed network's way to the outside: a veth pair between its namespace and the host's own, over which
+// guests' packets leave with addresses of the pair (in the network's namespace) and then of the host (on the host).
+type Uplink struct {
+	Port  string       // name of the host's end, see UplinkName
+	Host  netip.Prefix // address of the host's end
+	Inner netip.Prefix // address of the other end, in the same subnet
+	// Host6 and Inner6 are the same for IPv6; not valid where the network has no such subnet.
+	Host6, Inner6 netip.Prefix
+	Via           string // interface of the host that packets may leave by; "": any
 }
 
 // PortKind is how a guest is attached to its port.
@@ -59,16 +99,38 @@ type Port struct {
 	Kind     PortKind
 	Name     string // see PortName
 	MAC      MAC    // of the host's side; never the guest's, which the bridge would then keep for itself
-	GuestMAC MAC    // of a veth's guest end
+	GuestMAC MAC    // of the guest; that of a veth's guest end
 	MTU      int    // bytes, of both sides
+	// Addresses are what the guest may send from, beside link-local ones of IPv6, and those of SLAAC, that no other guest
+	// has claimed first.
+	// AnyAddress lifts that limit: addresses are somebody else's business there. The metadata addresses and the bridge's
+	// own are nobody's in any case.
+	Addresses  []netip.Addr
+	AnyAddress bool
 }
 
 // Seen is what the kernel has: namespaces by name. Those that are neither here nor wanted are not looked at.
 type Seen map[string]Namespace
 
-// Namespace is the interfaces of one network namespace.
+// Namespace is what there is in one network namespace.
 type Namespace struct {
-	Links []Link
+	Links   []Link
+	Routes  []Route           // of the main table, that are neither the kernel's own nor a routing protocol's
+	Sysctls map[string]string // those of Sysctls that are there, by name
+	Tables  map[string]Table  // of nftables, by family and name: those of Tables that are there and whole
+}
+
+// Route is a route.
+type Route struct {
+	Dst  netip.Prefix
+	Via  netip.Addr // not valid: on-link, or unreachable
+	Link string     // "": the destination is unreachable (RFC 792, RFC 4443), and whoever asks is told so
+}
+
+// Table is a table of nftables. Its chains and rules are fixed and belong to package nim/kernel; what varies are elements
+// of its sets.
+type Table struct {
+	Sets map[string][]string // elements by set, each as nft(8) writes it: "nbx . 02:16:3e:00:00:01"
 }
 
 // Link is an interface.
@@ -77,6 +139,7 @@ type Link struct {
 	Kind      string // "bridge", "veth", "tap", or what else the kernel calls it; "" for lo and hardware
 	Index     int
 	Peer      int // index of a veth's other end when that is in the same namespace, otherwise 0
+	Far       int // index of a veth's other end when that is in another namespace, otherwise 0
 	MAC       MAC
 	MTU       int // bytes
 	Up        bool
@@ -87,7 +150,9 @@ type Link struct {
 // Address is an address of an interface.
 type Address struct {
 	Prefix netip.Prefix
-	Ours   bool // it bears our mark
+	// Tentative: it is not known yet whether somebody else on the link has it (RFC 4862); nobody can use it until then.
+	// Duplicate: somebody has, and it stays unusable.
+	Tentative, Duplicate bool
 }
 
 // kindBridge is a Link's Kind.
@@ -98,173 +163,39 @@ const loopback = "lo"
 
 // Plan returns the steps that lead from seen to wanted, in an order in which each of them can be done; none when
 // everything is as it should be. Networks that wanted does not have and seen does are removed when they are ours.
+//
+// Of the host's own namespace, seen has to have what the wanted networks are about: their uplinks' ends and bridges, its
+// parameters, and HostTable whole, for that is not removed while others have something in it. Of a namespace that others
+// made, the interface will do.
 func Plan(wanted Wanted, seen Seen) []Step {
-	var steps []Step
-	networks := make(map[string]Network, len(wanted.Networks))
+	p := newPlanner(wanted, seen)
+	networks := make(map[string]bool, len(wanted.Networks))
 	for _, n := range wanted.Networks {
-		networks[n.Namespace] = n
+		networks[n.Namespace] = true
 	}
 	if !wanted.Keep {
 		for _, name := range slices.Sorted(maps.Keys(seen)) {
-			if _, ok := networks[name]; !ok && IsNamespace(name) {
-				steps = append(steps, NetnsDel{name})
+			if !networks[name] && IsNamespace(name) {
+				p.detach(Network{Namespace: name})
 			}
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(networks)) {
-		ns, there := seen[name]
-		if !there {
-			steps = append(steps, NetnsAdd{name})
-			ns.Links = []Link{{Name: loopback}}
-		}
-		p := newPlanner(networks[name], ns, wanted.Keep)
-		p.plan()
-		steps = append(steps, p.steps...)
+	for _, n := range slices.SortedFunc(slices.Values(wanted.Networks), compareNetworks) {
+		p.attach(n)
 	}
-	return steps
+	p.dropHostTable()
+	return p.steps
 }
 
-// planner plans one network.
-type planner struct {
-	network Network
-	keep    bool
-	links   map[string]Link
-	names   map[int]string // of links, by index
-	steps   []Step
+// Detach returns the steps that take away what plans have given a network. Of a managed one nothing is left; a namespace
+// or a bridge of others loses the metadata addresses, and what was done for it in the host's own namespace is undone.
+func Detach(n Network, seen Seen) []Step {
+	p := newPlanner(Wanted{}, seen)
+	p.detach(n)
+	p.dropHostTable()
+	return p.steps
 }
 
-func newPlanner(n Network, ns Namespace, keep bool) *planner {
-	p := &planner{network: n, keep: keep, links: make(map[string]Link, len(ns.Links)), names: make(map[int]string, len(ns.Links))}
-	for _, l := range ns.Links {
-		p.links[l.Name] = l
-		p.names[l.Index] = l.Name
-	}
-	return p
-}
-
-func (p *planner) add(s Step) { p.steps = append(p.steps, s) }
-
-// del plans the removal of an interface, and forgets it together with what goes with it.
-func (p *planner) del(l Link) {
-	p.add(LinkDel{p.network.Namespace, l.Name})
-	delete(p.links, l.Name)
-	if l.Kind == string(Veth) && l.Peer != 0 {
-		delete(p.links, p.names[l.Peer])
-	}
-}
-
-func (p *planner) plan() {
-	if lo, ok := p.links[loopback]; ok && !lo.Up {
-		p.add(LinkSet{Netns: p.network.Namespace, Link: loopback, Up: true})
-	}
-	p.removePorts()
-	p.bridge()
-	for _, port := range slices.SortedFunc(slices.Values(p.network.Ports), comparePorts) {
-		p.port(port)
-	}
-}
-
-func comparePorts(a, b Port) int { return cmp.Compare(a.Name, b.Name) }
-
-// removePorts removes the ports that are not wanted, and the ends of veths that do not belong to a wanted port.
-func (p *planner) removePorts() {
-	wanted := make(map[string]PortKind, 2*len(p.network.Ports))
-	for _, port := range p.network.Ports {
-		wanted[port.Name] = port.Kind
-		if port.Kind == Veth {
-			wanted[GuestEnd(port.Name)] = Veth
-		}
-	}
-	// Host ends sort behind guest ends; taken first, they take their guest ends along.
-	for _, name := range slices.Backward(slices.Sorted(maps.Keys(p.links))) {
-		l, there := p.links[name]
-		if !there || !IsPort(name) && !IsGuestEnd(name) {
-			continue
-		}
-		switch kind, ok := wanted[name]; {
-		case !ok && !p.keep, ok && string(kind) != l.Kind, ok && p.strayEnd(l):
-			p.del(l)
-		}
-	}
-}
-
-// strayEnd tells whether l bears the name of a guest end without being the other end of that port.
-func (p *planner) strayEnd(l Link) bool {
-	if !IsGuestEnd(l.Name) {
-		return false
-	}
-	host, ok := p.links[HostEnd(l.Name)]
-	return !ok || host.Peer != l.Index
-}
-
-// bridge plans the bridge and its addresses.
-func (p *planner) bridge() {
-	ns, want := p.network.Namespace, p.network.Bridge
-	have, ok := p.links[want.Name]
-	if ok && have.Kind != kindBridge {
-		p.del(have)
-		ok = false
-	}
-	if !ok {
-		p.add(LinkAdd{Netns: ns, Link: want.Name, Kind: kindBridge, MAC: want.MAC})
-		// The MTU is left to be set: a bridge follows the smallest MTU of its ports until someone has set its own.
-		have = Link{MAC: want.MAC}
-	}
-	p.set(have, LinkSet{Netns: ns, Link: want.Name, MAC: want.MAC, MTU: want.MTU, Up: true})
-	p.addresses(want, have.Addresses)
-}
-
-// addresses plans the removal of our addresses that are not wanted and the addition of those that are missing.
-func (p *planner) addresses(want Bridge, have []Address) {
-	gone := map[netip.Prefix]bool{} // subnets that an address was removed from
-	present := map[netip.Prefix]bool{}
-	// Last first: with the first address of a subnet the kernel removes the later ones of that subnet too.
-	for _, a := range slices.Backward(have) {
-		if a.Ours && !p.keep && !slices.Contains(want.Addresses, a.Prefix) {
-			p.add(AddrDel{p.network.Namespace, want.Name, a.Prefix})
-			gone[a.Prefix.Masked()] = true
-			continue
-		}
-		present[a.Prefix] = true
-	}
-	for _, a := range want.Addresses {
-		if !present[a] || gone[a.Masked()] {
-			p.add(AddrAdd{p.network.Namespace, want.Name, a})
-		}
-	}
-}
-
-// port plans one port. A missing guest end of a veth that is there has been taken into the guest.
-func (p *planner) port(want Port) {
-	ns := p.network.Namespace
-	have, ok := p.links[want.Name]
-	if !ok {
-		add := LinkAdd{Netns: ns, Link: want.Name, Kind: string(want.Kind)}
-		if want.Kind == Veth {
-			add.MAC, add.MTU, add.Peer, add.PeerMAC = want.MAC, want.MTU, GuestEnd(want.Name), want.GuestMAC
-			have = Link{MAC: want.MAC, MTU: want.MTU}
-		}
-		p.add(add)
-	}
-	if end, ok := p.links[GuestEnd(want.Name)]; ok && want.Kind == Veth {
-		p.set(end, LinkSet{Netns: ns, Link: end.Name, MAC: want.GuestMAC, MTU: want.MTU})
-	}
-	p.set(have, LinkSet{Netns: ns, Link: want.Name, MAC: want.MAC, MTU: want.MTU, Master: p.network.Bridge.Name, Up: true})
-}
-
-// set plans what of want have does not have yet.
-func (p *planner) set(have Link, want LinkSet) {
-	if have.MAC == want.MAC {
-		want.MAC = MAC{}
-	}
-	if have.MTU == want.MTU {
-		want.MTU = 0
-	}
-	if have.Master == want.Master {
-		want.Master = ""
-	}
-	want.Up = want.Up && !have.Up
-	if want != (LinkSet{Netns: want.Netns, Link: want.Link}) {
-		p.add(want)
-	}
+func compareNetworks(a, b Network) int {
+	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Bridge.Name, b.Bridge.Name))
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -49,6 +50,13 @@ func runManager(root string) error {
 // killedManager runs a manager in a process of its own until it is ready, and kills it.
 func (w *world) killedManager() {
 	w.t.Helper()
+	_, kill := w.otherManager()
+	kill()
+}
+
+// otherManager runs a manager in a process of its own, and returns when it is ready.
+func (w *world) otherManager() (pid int, kill func()) {
+	w.t.Helper()
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = append(os.Environ(), managerRoot+"="+w.root)
 	cmd.Stderr = os.Stderr
@@ -60,10 +68,12 @@ func (w *world) killedManager() {
 		w.t.Fatal(err)
 	}
 	_, _ = ready.Read(make([]byte, 1)) // until it is closed
-	if err := cmd.Process.Signal(syscall.SIGKILL); err != nil {
-		w.t.Errorf("kill manager: %v", err)
-	}
-	if err := cmd.Wait(); err == nil || cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
-		w.t.Fatalf("manager was to be killed, but it ended: %v", err)
-	}
+	return cmd.Process.Pid, sync.OnceFunc(func() {
+		if err := cmd.Process.Signal(syscall.SIGKILL); err != nil {
+			w.t.Errorf("kill manager: %v", err)
+		}
+		if err := cmd.Wait(); err == nil || cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+			w.t.Errorf("manager was to be killed, but it ended: %v", err)
+		}
+	})
 }

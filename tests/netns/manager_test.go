@@ -8,12 +8,14 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
@@ -81,15 +83,27 @@ func TestNetworkInTheKernel(t *testing.T) {
 		if bridge.MTU != 1400 || !bridge.Up || bridge.MAC != plan.BridgeMAC(blue.UUID.String()) {
 			t.Errorf("bridge is %+v", bridge)
 		}
-		var addrs []string
-		for _, a := range bridge.Addresses {
-			if a.Ours {
-				addrs = append(addrs, a.Prefix.String())
-			}
+		wantAddrs := []string{"10.11.12.1/24", "169.254.169.254/32", "fd00:ec2::254/128", "fe80::a9fe:a9fe/64"}
+		if diff := cmp.Diff(wantAddrs, prefixesOf(bridge)); diff != "" {
+			t.Errorf("addresses of the bridge (-want +got):\n%s", diff)
 		}
-		slices.Sort(addrs)
-		if diff := cmp.Diff([]string{"10.11.12.1/24", "169.254.169.254/32"}, addrs); diff != "" {
-			t.Errorf("our addresses on the bridge (-want +got):\n%s", diff)
+		unreachable := []plan.Route{{Dst: netip.MustParsePrefix("0.0.0.0/0")}, {Dst: netip.MustParsePrefix("::/0")}}
+		if diff := cmp.Diff(unreachable, ns.Routes, cmp.Comparer(func(a, b plan.Route) bool { return a == b })); diff != "" {
+			t.Errorf("routes (-want +got):\n%s", diff)
+		}
+		if ns.Sysctls["net.ipv4.ip_forward"] != "1" || ns.Sysctls["net.ipv6.conf.all.forwarding"] != "1" {
+			t.Errorf("nobody is told that a packet goes nowhere: %v", ns.Sysctls)
+		}
+		held := map[string][]string{
+			plan.SetMACs:      {port.VifUsed + " . " + port.VifInfo.Mac.String()},
+			plan.SetAddresses: {port.VifUsed + " . " + port.AssignedAddresses.IPv4Addrs[0].Address.String()},
+			plan.SetAddress6:  {port.VifUsed + " . " + plan.LinkLocal(plan.MAC(port.VifInfo.Mac)).String()},
+			plan.SetOwn:       {"10.11.12.1", "169.254.169.254"},
+		}
+		for set, want := range held {
+			if diff := cmp.Diff(want, slices.Sorted(slices.Values(ns.Tables[plan.FilterTable].Sets[set]))); diff != "" {
+				t.Errorf("what %q holds guests to (-want +got):\n%s", set, diff)
+			}
 		}
 		if !links["lo"].Up {
 			t.Error("lo is down")
@@ -150,7 +164,7 @@ func TestRestart(t *testing.T) {
 			if id != idAfter {
 				t.Errorf("namespace was %d and is %d", id, idAfter)
 			}
-			if diff := cmp.Diff(ns, nsAfter, onlyOurAddresses()); diff != "" {
+			if diff := cmp.Diff(ns, nsAfter, samePrefixes(), cmpopts.EquateComparable(netip.Prefix{}, netip.Addr{})); diff != "" {
 				t.Errorf("namespace (-before +after):\n%s", diff)
 			}
 			if got := w.ask(g); got != blue.UUID.String() {
@@ -160,11 +174,23 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// onlyOurAddresses leaves out addresses that the kernel gives interfaces on its own, at a time of its own choosing.
-func onlyOurAddresses() cmp.Option {
+// prefixesOf returns the addresses that an interface was given, sorted. Those that the kernel gives it by itself come at a
+// time of its own choosing.
+func prefixesOf(l plan.Link) []string {
+	var all []string
+	for _, a := range l.Addresses {
+		if addr := a.Prefix.Addr(); addr.Is4() || !addr.IsLinkLocalUnicast() || slices.Contains(plan.MetadataPrefixes(), a.Prefix) {
+			all = append(all, a.Prefix.String())
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// samePrefixes compares addresses by prefixesOf.
+func samePrefixes() cmp.Option {
 	return cmp.Comparer(func(a, b []plan.Address) bool {
-		foreign := func(a plan.Address) bool { return !a.Ours }
-		return slices.Equal(slices.DeleteFunc(slices.Clone(a), foreign), slices.DeleteFunc(slices.Clone(b), foreign))
+		return slices.Equal(prefixesOf(plan.Link{Addresses: a}), prefixesOf(plan.Link{Addresses: b}))
 	})
 }
 
@@ -185,7 +211,8 @@ func (w *world) inside(n eve.NetworkInstanceConfig, f func(h *netlink.Handle) er
 	}
 }
 
-// Links and addresses of others stay where they are; ours that are no longer wanted go.
+// Links of others stay where they are, with their addresses and routes. What is no longer wanted goes, and so does whatever
+// somebody gave our bridge.
 func TestOthersAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	withDrivers(t, func(t *testing.T, w *world) {
@@ -196,15 +223,14 @@ func TestOthersAreLeftAlone(t *testing.T) {
 		w.complete()
 		w.start()
 		vif := w.awaitApp(web, attached).AppNetAdapterList[0].VifUsed
-		foreign, err := netlink.ParseAddr("192.0.2.7/24")
-		if err != nil {
-			t.Fatal(err)
-		}
+		foreign, intruder, anywhere := mustAddr(t, "192.0.2.7/24"), mustAddr(t, "192.0.2.8/24"), mustAddr(t, "198.51.100.0/24").IPNet
 		w.inside(blue, func(h *netlink.Handle) error {
 			attrs := netlink.NewLinkAttrs()
 			attrs.Name = "nbu1x1" // as EVE names its own
+			other := &netlink.Bridge{LinkAttrs: attrs}
 			bridge, err := h.LinkByName("br0")
-			return errors.Join(err, h.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}), h.AddrAdd(bridge, foreign))
+			return errors.Join(err, h.LinkAdd(other), h.LinkSetUp(other), h.AddrAdd(other, foreign), h.AddrAdd(bridge, intruder),
+				h.RouteAdd(&netlink.Route{Dst: anywhere, LinkIndex: other.Index}))
 		})
 		// The gateway moves, and the app instance goes.
 		blue.Gateway = net.IPv4(10, 11, 12, 254).To4()
@@ -221,11 +247,11 @@ func TestOthersAreLeftAlone(t *testing.T) {
 		})
 		ns, _ := w.seen(blue)
 		names := map[string]bool{}
-		addrs := map[string]bool{}
+		addrs := map[string]string{} // their interfaces
 		for _, l := range ns.Links {
 			names[l.Name] = true
-			for _, a := range l.Addresses {
-				addrs[a.Prefix.String()] = l.Name == "br0"
+			for _, a := range prefixesOf(l) {
+				addrs[a] += l.Name
 			}
 		}
 		for name, want := range map[string]bool{"nbu1x1": true, "br0": true, vif: false, plan.GuestEnd(vif): false} {
@@ -233,51 +259,26 @@ func TestOthersAreLeftAlone(t *testing.T) {
 				t.Errorf("interface %q is there: %v, want %v", name, names[name], want)
 			}
 		}
-		for addr, want := range map[string]bool{"192.0.2.7/24": true, "10.11.12.254/24": true, "169.254.169.254/32": true, "10.11.12.1/24": false} {
+		for addr, want := range map[string]string{
+			"192.0.2.7/24": "nbu1x1", "192.0.2.8/24": "", "10.11.12.254/24": "br0", "169.254.169.254/32": "br0", "10.11.12.1/24": "",
+		} {
 			if addrs[addr] != want {
-				t.Errorf("address %s is there: %v, want %v", addr, addrs[addr], want)
+				t.Errorf("address %s is on %q, want %q", addr, addrs[addr], want)
 			}
+		}
+		if !slices.Contains(ns.Routes, plan.Route{Dst: netip.MustParsePrefix("198.51.100.0/24"), Link: "nbu1x1"}) {
+			t.Errorf("somebody's route is gone: %v", ns.Routes)
 		}
 	})
 }
 
-// What somebody broke is repaired when the network is looked at again.
-func TestRepair(t *testing.T) {
-	t.Parallel()
-	breakers := map[string]func(w *world, n eve.NetworkInstanceConfig){
-		"bridge removed": func(w *world, n eve.NetworkInstanceConfig) {
-			w.inside(n, func(h *netlink.Handle) error {
-				l, err := h.LinkByName("br0")
-				return errors.Join(err, h.LinkDel(l))
-			})
-		},
-		"namespace removed": func(w *world, n eve.NetworkInstanceConfig) {
-			if err := netns.Delete(nim.NamespacePath(w.root, n.UUID.String())); err != nil {
-				w.t.Fatal(err)
-			}
-		},
+func mustAddr(t *testing.T, text string) *netlink.Addr {
+	t.Helper()
+	a, err := netlink.ParseAddr(text)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for name, breakIt := range breakers {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t, drivers()["memory"])
-			blue := localNetwork("blue", "10.11.12.0/24")
-			web, db := container("web", blue), container("db", blue)
-			w.setNetwork(blue)
-			w.setApp(web)
-			w.complete()
-			w.start()
-			w.awaitApp(web, attached)
-			breakIt(w, blue)
-			w.setApp(db)
-			w.awaitApp(db, attached)
-			for _, app := range []eve.AppInstanceConfig{web, db} {
-				if got := w.ask(w.guest(app)); got != blue.UUID.String() {
-					t.Errorf("%s was answered by %q", app.DisplayName, got)
-				}
-			}
-		})
-	}
+	return a
 }
 
 // A network that goes takes its namespace and its socket along.
@@ -296,8 +297,8 @@ func TestNetworkRemoved(t *testing.T) {
 			return nil
 		})
 		set, _ := w.board.Snapshot()
-		if len(set) != 6 {
-			t.Fatalf("%d endpoints, want 3 in each of 2 networks", len(set))
+		if len(set) != 10 {
+			t.Fatalf("%d endpoints, want 5 in each of 2 networks", len(set))
 		}
 		if err := w.networks.Delete(blue.UUID.String()); err != nil {
 			t.Fatal(err)
@@ -316,7 +317,7 @@ func TestNetworkRemoved(t *testing.T) {
 		}
 		left, _ := w.board.Snapshot()
 		others := slices.ContainsFunc(left, func(e endpoint.Endpoint) bool { return e.Network != green.UUID.String() })
-		if len(left) != 3 || others {
+		if len(left) != 5 || others {
 			t.Errorf("endpoints are %v, want those of green", left)
 		}
 		for _, e := range set {
@@ -423,7 +424,7 @@ func TestRemove(t *testing.T) {
 	w.complete()
 	w.start()
 	w.stop()
-	if err := nim.Remove(context.Background(), w.root); err != nil {
+	if err := nim.Remove(context.Background(), w.config()); err != nil {
 		t.Fatal(err)
 	}
 	names, err := netns.List(w.root + "/run/netns")

@@ -17,8 +17,10 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/sirupsen/logrus"
+	logtest "github.com/sirupsen/logrus/hooks/test"
 
 	"github.com/lf-edge/eve-metadata/nim"
+	"github.com/lf-edge/eve-metadata/nim/intake"
 	"github.com/lf-edge/eve-metadata/nim/kernel"
 	"github.com/lf-edge/eve-metadata/nim/plan"
 	"github.com/lf-edge/eve-metadata/pkg/endpoint"
@@ -39,10 +41,13 @@ type world struct {
 	root   string
 	driver pubsub.Driver
 	board  *endpoint.Board
+	log    *logrus.Logger // of the managers
+	logged *logtest.Hook
 
 	networks *pubsub.Publication[eve.NetworkInstanceConfig]
 	apps     *pubsub.Publication[eve.AppInstanceConfig]
 	metadata *pubsub.Publication[eve.InstanceMetadata]
+	about    *pubsub.Publication[eve.NetworkMetadata]
 
 	mu       sync.Mutex
 	netState map[string]eve.NetworkInstanceStatus
@@ -76,15 +81,17 @@ func newWorld(t testing.TB, driver func(root string) pubsub.Driver) *world {
 		changed: make(chan struct{}, 1),
 	}
 	w.driver = driver(w.root)
+	w.log, w.logged = logtest.NewNullLogger()
 	w.networks = publish[eve.NetworkInstanceConfig](w)
 	w.apps = publish[eve.AppInstanceConfig](w)
 	w.metadata = publish[eve.InstanceMetadata](w)
+	w.about = publish[eve.NetworkMetadata](w)
 	watch(w, nim.NetworkStatusTopic(), w.netState)
 	watch(w, nim.AppStatusTopic(), w.appState)
 	w.answer()
 	t.Cleanup(func() {
 		w.stop()
-		if err := nim.Remove(context.Background(), w.root); err != nil {
+		if err := nim.Remove(context.Background(), w.config()); err != nil {
 			t.Errorf("clean up: %v", err)
 		}
 	})
@@ -170,9 +177,11 @@ func (w *world) await(what string, ok func() error) {
 	w.t.Helper()
 	late := time.After(patience)
 	for {
-		w.mu.Lock()
-		err := ok()
-		w.mu.Unlock()
+		err := func() error {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return ok()
+		}()
 		if err == nil {
 			return
 		}
@@ -198,10 +207,15 @@ func (w *world) start() {
 	}
 }
 
+// config is that of the world's managers.
+func (w *world) config() nim.Config {
+	return nim.Config{Driver: w.driver, Root: w.root, Board: w.board, Log: w.log}
+}
+
 // run runs a manager until w.stop.
 func (w *world) run() (ready <-chan struct{}, ended chan error) {
 	w.t.Helper()
-	m, err := nim.New(nim.Config{Driver: w.driver, Root: w.root, Board: w.board, Log: quiet()})
+	m, err := nim.New(w.config())
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -221,7 +235,7 @@ func (w *world) run() (ready <-chan struct{}, ended chan error) {
 // complete says that the feed has told everything.
 func (w *world) complete() {
 	w.t.Helper()
-	err := errors.Join(w.networks.SignalRestarted(), w.apps.SignalRestarted(), w.metadata.SignalRestarted())
+	err := errors.Join(w.networks.SignalRestarted(), w.apps.SignalRestarted(), w.metadata.SignalRestarted(), w.about.SignalRestarted())
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -309,17 +323,22 @@ func (w *world) ask(g *guestns.Guest) string {
 // seen returns what the kernel has of a network, and the namespace's identity.
 func (w *world) seen(n eve.NetworkInstanceConfig) (plan.Namespace, uint64) {
 	w.t.Helper()
-	name := plan.NamespaceName(n.UUID.String())
-	s, err := kernel.New(w.root).Open(name)
+	ns, id, err := w.look(n)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	seen, err := s.Observe()
-	id := s.ID()
-	if err := errors.Join(err, s.Close()); err != nil {
-		w.t.Fatal(err)
+	return ns, id
+}
+
+// look is seen for those who can not rely on nothing being changed meanwhile.
+func (w *world) look(n eve.NetworkInstanceConfig) (ns plan.Namespace, id uint64, err error) {
+	name := plan.NamespaceName(n.UUID.String())
+	s, err := kernel.New(w.root).Open(plan.Network{Namespace: name, Bridge: plan.Bridge{Name: intake.BridgeName}})
+	if err != nil {
+		return ns, 0, err
 	}
-	return seen[name], id
+	seen, err := s.Observe()
+	return seen[name], s.ID(), errors.Join(err, s.Close())
 }
 
 // The configs of the tests.

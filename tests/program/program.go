@@ -104,6 +104,9 @@ func readReady(socket net.Conn) error {
 // Ended is closed when the service has ended, for whatever reason.
 func (s *Service) Ended() <-chan struct{} { return s.ended }
 
+// PID is the number of the service's process.
+func (s *Service) PID() int { return s.cmd.Process.Pid }
+
 // Stop asks the service to end and waits for it. The error is that of its exit.
 func (s *Service) Stop() error { return s.signal(syscall.SIGTERM) }
 

@@ -7,8 +7,6 @@
 package plantest
 
 import (
-	"cmp"
-	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -18,7 +16,7 @@ import (
 	"github.com/lf-edge/eve-metadata/nim/plan"
 )
 
-// Kernel is a set of network namespaces. The zero value has none. It is used by any number of goroutines.
+// Kernel is a set of network namespaces, made by New. It is used by any number of goroutines.
 type Kernel struct {
 	// Fail, when set, is asked before each step. The step is left out when it returns an error.
 	Fail func(plan.Step) error
@@ -30,11 +28,11 @@ type Kernel struct {
 	steps []plan.Step
 }
 
-// New returns a kernel that has what seen says.
+// New returns a kernel that has what seen says, and the host's own namespace.
 func New(seen plan.Seen) *Kernel {
-	k := &Kernel{}
+	k := &Kernel{seen: plan.Seen{plan.Host: {}}, ids: map[string]uint64{}}
 	for name, ns := range seen {
-		k.put(name, ns.Links)
+		k.put(name, clone(ns))
 		for _, l := range ns.Links {
 			k.index = max(k.index, l.Index)
 		}
@@ -43,21 +41,34 @@ func New(seen plan.Seen) *Kernel {
 }
 
 // put adds a namespace under the next identity.
-func (k *Kernel) put(name string, links []plan.Link) {
-	if k.seen == nil {
-		k.seen, k.ids = plan.Seen{}, map[string]uint64{}
-	}
+func (k *Kernel) put(name string, ns plan.Namespace) {
 	k.index++
 	k.ids[name] = uint64(k.index)
-	k.seen[name] = plan.Namespace{Links: cloneLinks(links)}
+	k.seen[name] = ns
 }
 
-func cloneLinks(links []plan.Link) []plan.Link {
-	links = slices.Clone(links)
-	for i := range links {
-		links[i].Addresses = slices.Clone(links[i].Addresses)
+// newborn is a namespace as the kernel makes it.
+func newborn() plan.Namespace {
+	return plan.Namespace{
+		Links:   []plan.Link{{Name: "lo", Index: 1, MTU: 65536}},
+		Sysctls: newSysctls(),
 	}
-	return links
+}
+
+func clone(ns plan.Namespace) plan.Namespace {
+	ns.Links = slices.Clone(ns.Links)
+	for i := range ns.Links {
+		ns.Links[i].Addresses = slices.Clone(ns.Links[i].Addresses)
+	}
+	ns.Routes, ns.Sysctls, ns.Tables = slices.Clone(ns.Routes), maps.Clone(ns.Sysctls), maps.Clone(ns.Tables)
+	for name, t := range ns.Tables {
+		t.Sets = maps.Clone(t.Sets)
+		for set, elements := range t.Sets {
+			t.Sets[set] = slices.Clone(elements)
+		}
+		ns.Tables[name] = t
+	}
+	return ns
 }
 
 // Seen returns a copy of all that there is.
@@ -66,7 +77,7 @@ func (k *Kernel) Seen() plan.Seen {
 	defer k.mu.Unlock()
 	all := plan.Seen{}
 	for name, ns := range k.seen {
-		all[name] = plan.Namespace{Links: cloneLinks(ns.Links)}
+		all[name] = clone(ns)
 	}
 	return all
 }
@@ -78,11 +89,11 @@ func (k *Kernel) ID(name string) uint64 {
 	return k.ids[name]
 }
 
-// Names returns the names of all namespaces, sorted.
+// Names returns the names of all namespaces but the host's own, sorted.
 func (k *Kernel) Names() []string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return slices.Sorted(maps.Keys(k.seen))
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(k.seen)), func(name string) bool { return name == plan.Host })
 }
 
 // Steps returns the steps that were carried out since the last call.
@@ -94,7 +105,8 @@ func (k *Kernel) Steps() []plan.Step {
 	return steps
 }
 
-// Apply carries out one step. It is stricter than nim/kernel: of what is there already, it tolerates addresses only.
+// Apply carries out one step. It is stricter than nim/kernel: of what is there already, it tolerates addresses only. Like
+// nim/kernel it leaves parameters alone that the namespace does not have.
 func (k *Kernel) Apply(step plan.Step) error {
 	if k.Fail != nil {
 		if err := k.Fail(step); err != nil {
@@ -111,46 +123,52 @@ func (k *Kernel) Apply(step plan.Step) error {
 }
 
 func (k *Kernel) apply(step plan.Step) error {
-	name, link := step.On()
+	name, _ := step.On()
 	ns, there := k.seen[name]
 	if _, add := step.(plan.NetnsAdd); add == there {
 		return missing(!there)
 	}
-	i := slices.IndexFunc(ns.Links, func(l plan.Link) bool { return l.Name == link })
-	if _, add := step.(plan.LinkAdd); link != "" && add == (i >= 0) {
-		return missing(i < 0)
-	}
 	switch s := step.(type) {
 	case plan.NetnsAdd:
-		k.put(name, []plan.Link{{Name: "lo", Index: 1, MTU: 65536}})
+		k.put(name, newborn())
 		return nil
 	case plan.NetnsDel:
+		for _, l := range ns.Links {
+			k.delFarEnd(l)
+		}
 		delete(k.seen, name)
 		delete(k.ids, name)
 		return nil
 	case plan.LinkAdd:
-		ns.Links = k.addLink(ns.Links, s)
+		return k.addLink(s)
 	case plan.LinkDel:
-		ns.Links = delLink(ns.Links, i)
-	case plan.LinkSet:
-		if err := setLink(ns.Links, i, s); err != nil {
-			return err
-		}
-	case plan.AddrAdd:
-		if findAddr(ns.Links[i], s.Prefix) < 0 {
-			ns.Links[i].Addresses = append(ns.Links[i].Addresses, plan.Address{Prefix: s.Prefix, Ours: true})
-		}
-	case plan.AddrDel:
-		at := findAddr(ns.Links[i], s.Prefix)
-		if at < 0 {
-			return fs.ErrNotExist
-		}
-		ns.Links[i].Addresses = delAddr(ns.Links[i].Addresses, at)
-	default:
-		return errors.New("unknown step")
+		return k.delLink(s)
 	}
+	err := change(&ns, step)
 	k.seen[name] = ns
-	return nil
+	return err
+}
+
+// change carries out a step that concerns one namespace only, and nothing that comes or goes.
+func change(ns *plan.Namespace, step plan.Step) error {
+	switch s := step.(type) {
+	case plan.LinkSet:
+		return setLink(ns.Links, s)
+	case plan.AddrAdd:
+		return addAddr(ns.Links, s)
+	case plan.AddrDel:
+		return delAddr(ns.Links, s)
+	case plan.RouteAdd:
+		return addRoute(ns, s.Route)
+	case plan.RouteDel:
+		return delRoute(ns, s.Route)
+	case plan.SysctlSet:
+		if _, ok := ns.Sysctls[s.Name]; ok {
+			ns.Sysctls[s.Name] = s.Value
+		}
+		return nil
+	}
+	return changeTable(ns, step)
 }
 
 func missing(is bool) error {
@@ -158,46 +176,4 @@ func missing(is bool) error {
 		return fs.ErrNotExist
 	}
 	return fs.ErrExist
-}
-
-func (k *Kernel) addLink(links []plan.Link, s plan.LinkAdd) []plan.Link {
-	k.index += 2
-	l := plan.Link{Name: s.Link, Kind: s.Kind, Index: k.index, MAC: s.MAC, MTU: cmp.Or(s.MTU, 1500)}
-	if s.Peer == "" {
-		return append(links, l)
-	}
-	peer := plan.Link{Name: s.Peer, Kind: s.Kind, Index: k.index - 1, Peer: l.Index, MAC: s.PeerMAC, MTU: l.MTU}
-	l.Peer = peer.Index
-	return append(links, peer, l)
-}
-
-func delLink(links []plan.Link, i int) []plan.Link {
-	gone := links[i]
-	links = slices.DeleteFunc(links, func(l plan.Link) bool {
-		return l.Index == gone.Index || gone.Peer != 0 && l.Index == gone.Peer
-	})
-	for j := range links {
-		if links[j].Master == gone.Name {
-			links[j].Master = ""
-		}
-	}
-	return links
-}
-
-func setLink(links []plan.Link, i int, s plan.LinkSet) error {
-	l := &links[i]
-	if s.MAC != (plan.MAC{}) {
-		l.MAC = s.MAC
-	}
-	if s.MTU != 0 {
-		l.MTU = s.MTU
-	}
-	if s.Master != "" {
-		if !slices.ContainsFunc(links, func(m plan.Link) bool { return m.Name == s.Master && m.Kind == "bridge" }) {
-			return fmt.Errorf("master %q: %w", s.Master, fs.ErrNotExist)
-		}
-		l.Master = s.Master
-	}
-	l.Up = l.Up || s.Up
-	return nil
 }

@@ -66,7 +66,7 @@ func newWorld(t *testing.T, args ...string) *world {
 	sandbox.Need(t)
 	w := &world{binary: program.Build(t), root: t.TempDir(), args: args}
 	t.Cleanup(func() {
-		if err := nim.Remove(context.Background(), w.root); err != nil {
+		if err := program.Clean(context.Background(), w.root); err != nil {
 			t.Error(err)
 		}
 	})

@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/netip"
 	"os/exec"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -75,92 +76,88 @@ func (g *Guest) loopbackUp() error {
 }
 
 // Attach takes the guest end of a port out of the app network's namespace, names it, and configures it as the guest's own
-// network set-up would: the assigned addresses with the network's prefix, and a default route by the gateway. An adapter
-// without an address, as on a switch, is only brought up. Taps can not be attached; they have no guest end to take.
+// network set-up would: the assigned addresses with the network's prefixes, and default routes by the network's gateways.
+// An adapter without an address, as on a switch, is only brought up. Taps can not be attached; they have no guest end to
+// take.
 func (g *Guest) Attach(name string, port eve.AppNetAdapterStatus, networkNamespace string) error {
-	bits, err := take(port, networkNamespace, g.ns)
+	link, gateways, err := g.plug(name, port, networkNamespace)
 	if err != nil {
-		return fmt.Errorf("attach %q to %q: %w", port.VifUsed, g.path, err)
+		return err
 	}
-	if err := g.configure(name, port, bits); err != nil {
-		return fmt.Errorf("configure %q of %q: %w", name, g.path, err)
+	for _, assigned := range append(port.AssignedAddresses.IPv4Addrs, port.AssignedAddresses.IPv6Addrs...) {
+		if err := g.address(link, assigned.Address, gateways); err != nil {
+			return fmt.Errorf("configure %q of %q: %w", name, g.path, err)
+		}
 	}
 	return nil
 }
 
-// take moves the port's guest end, and returns the prefix length of the bridge's address.
-func take(port eve.AppNetAdapterStatus, networkNamespace string, to *netns.Namespace) (bits int, err error) {
+// Plug is Attach for a guest that finds its addresses itself: the adapter is only named and brought up.
+func (g *Guest) Plug(name string, port eve.AppNetAdapterStatus, networkNamespace string) error {
+	_, _, err := g.plug(name, port, networkNamespace)
+	return err
+}
+
+// plug moves the port's guest end, and returns it with the addresses of the network's bridge.
+func (g *Guest) plug(name string, port eve.AppNetAdapterStatus, networkNamespace string) (netlink.Link, []netip.Prefix, error) {
+	gateways, err := take(port, networkNamespace, g.ns)
+	if err != nil {
+		return nil, nil, fmt.Errorf("attach %q to %q: %w", port.VifUsed, g.path, err)
+	}
+	link, err := g.handle.LinkByName(plan.GuestEnd(port.VifUsed))
+	if err == nil {
+		err = errors.Join(g.handle.LinkSetName(link, name), g.handle.LinkSetUp(link))
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("configure %q of %q: %w", name, g.path, err)
+	}
+	return link, gateways, nil
+}
+
+// take moves the port's guest end, and returns the addresses of the network's bridge.
+func take(port eve.AppNetAdapterStatus, networkNamespace string, to *netns.Namespace) (gateways []netip.Prefix, err error) {
 	network, err := netns.Open(networkNamespace)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, network.Close()) }()
 	handle, err := netlink.NewHandleAt(network.Handle(), unix.NETLINK_ROUTE)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer handle.Close()
 	end, err := handle.LinkByName(plan.GuestEnd(port.VifUsed))
 	if err != nil {
-		return 0, fmt.Errorf("find guest end: %w", err)
-	}
-	if bits, err = bridgeBits(handle, port); err != nil {
-		return 0, err
-	}
-	return bits, handle.LinkSetNsFd(end, int(to.Handle()))
-}
-
-// bridgeBits returns the prefix length that the network's gateway has on the bridge; 0 when there is no gateway.
-func bridgeBits(handle *netlink.Handle, port eve.AppNetAdapterStatus) (int, error) {
-	if port.BridgeIPAddr == nil {
-		return 0, nil
+		return nil, fmt.Errorf("find guest end: %w", err)
 	}
 	bridge, err := handle.LinkByName(port.Bridge)
 	if err != nil {
-		return 0, fmt.Errorf("find bridge: %w", err)
+		return nil, fmt.Errorf("find bridge: %w", err)
 	}
 	addrs, err := handle.AddrList(bridge, netlink.FAMILY_ALL)
 	if err != nil {
-		return 0, fmt.Errorf("list addresses of bridge: %w", err)
+		return nil, fmt.Errorf("list addresses of bridge: %w", err)
 	}
 	for _, a := range addrs {
-		if a.IP.Equal(port.BridgeIPAddr) {
-			bits, _ := a.Mask.Size()
-			return bits, nil
+		bits, _ := a.Mask.Size()
+		if ip, ok := netip.AddrFromSlice(a.IP); ok && !ip.Unmap().IsLinkLocalUnicast() {
+			gateways = append(gateways, netip.PrefixFrom(ip.Unmap(), bits))
 		}
 	}
-	return 0, fmt.Errorf("find gateway %s on bridge: %w", port.BridgeIPAddr, unix.EADDRNOTAVAIL)
+	return gateways, handle.LinkSetNsFd(end, int(to.Handle()))
 }
 
-func (g *Guest) configure(name string, port eve.AppNetAdapterStatus, bits int) error {
-	link, err := g.handle.LinkByName(plan.GuestEnd(port.VifUsed))
-	if err != nil {
-		return err
-	}
-	if err := g.handle.LinkSetName(link, name); err != nil {
-		return fmt.Errorf("name it: %w", err)
-	}
-	if err := g.handle.LinkSetUp(link); err != nil {
-		return fmt.Errorf("set up: %w", err)
-	}
-	for _, assigned := range append(port.AssignedAddresses.IPv4Addrs, port.AssignedAddresses.IPv6Addrs...) {
-		if err := g.address(link, assigned.Address, port.BridgeIPAddr, bits); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// address gives an interface one address and, if the gateway is of the same family, the default route.
-func (g *Guest) address(link netlink.Link, ip, gateway net.IP, bits int) error {
+// address gives an interface one address and, if a gateway is in the same subnet, the default route.
+func (g *Guest) address(link netlink.Link, ip net.IP, gateways []netip.Prefix) error {
 	a, ok := netip.AddrFromSlice(ip)
 	if !ok {
 		return fmt.Errorf("use address %q: %w", ip, unix.EINVAL)
 	}
 	a = a.Unmap()
-	routed := gateway != nil && (gateway.To4() != nil) == a.Is4()
-	if !routed {
-		bits = a.BitLen()
+	at := slices.IndexFunc(gateways, func(p netip.Prefix) bool { return p.Contains(a) && p.Addr() != a })
+	bits := a.BitLen()
+	if at >= 0 {
+		bits = gateways[at].Bits()
 	}
 	addr := &netlink.Addr{IPNet: &net.IPNet{IP: a.AsSlice(), Mask: net.CIDRMask(bits, a.BitLen())}}
 	if a.Is6() {
@@ -169,11 +166,12 @@ func (g *Guest) address(link netlink.Link, ip, gateway net.IP, bits int) error {
 	if err := g.handle.AddrAdd(link, addr); err != nil {
 		return fmt.Errorf("add address %s: %w", addr, err)
 	}
-	if !routed {
+	if at < 0 {
 		return nil
 	}
-	if err := g.handle.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: gateway}); err != nil {
-		return fmt.Errorf("add default route by %s: %w", gateway, err)
+	gateway := gateways[at].Addr().AsSlice()
+	if err := g.handle.RouteReplace(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: gateway}); err != nil {
+		return fmt.Errorf("add default route by %s: %w", gateways[at].Addr(), err)
 	}
 	return nil
 }
