@@ -11,7 +11,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 LDFLAGS := -s -w -X main.version=$(VERSION)
 GOLANGCI_LINT := .cache/bin/golangci-lint-2.15.0
 
-.PHONY: help build run test check lint bench fuzz generate clean
+.PHONY: help build install run test check lint bench fuzz generate clean
 
 help: ## what there is to make
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -19,6 +19,12 @@ help: ## what there is to make
 build: ## bin/eve-metadata, a static binary
 	@.ci/setup go
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/eve-metadata ./cmd/eve-metadata
+
+install: build ## the binary, the units of systemd and the server's user, below DESTDIR
+	install -D -m 0755 bin/eve-metadata $(DESTDIR)/usr/bin/eve-metadata
+	install -D -m 0644 -t $(DESTDIR)/usr/lib/systemd/system packaging/systemd/*
+	install -D -m 0644 -t $(DESTDIR)/usr/lib/sysusers.d packaging/sysusers.d/*
+	install -D -m 0644 -t $(DESTDIR)/usr/lib/tmpfiles.d packaging/tmpfiles.d/*
 
 run: build ## the service on its embedded example, and what its guests see; Ctrl-C ends it
 	@.ci/setup run

@@ -62,7 +62,7 @@ func newRootCommand() *cobra.Command {
 		Long: `eve-metadata gives every virtual machine and container on an edge node its metadata: in OpenStack's,
 EC2's and NoCloud's words over http://169.254.169.254, in CloudStack's at the guest's router, and on a
 NoCloud drive or a ConfigDrive. It makes a network namespace for every app network, and serves each
-network on its own from one process.
+network on its own, from one process or, so that guests talk to one without privileges, from three.
 
 Exit codes: 0 all is well, 1 it did not work (the reason is on standard error), 2 wrong usage.`,
 		Example: `  # Serve the embedded example, with all state under /tmp/md
@@ -79,7 +79,7 @@ Exit codes: 0 all is well, 1 it did not work (the reason is on standard error), 
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	cmd.AddCommand(newRunCommand(), newRenderCommand(), newDriveCommand(), newVersionCommand())
+	cmd.AddCommand(newRunCommand(), newFeedCommand(), newNimCommand(), newMsrvCommand(), newRenderCommand(), newDriveCommand(), newVersionCommand())
 	return cmd
 }
 

@@ -25,6 +25,7 @@ import (
 type metrics struct {
 	address  string // "host:port", or the path of a unix socket
 	registry *prometheus.Registry
+	listener net.Listener // nil until open was called
 	ready    task.Ready
 }
 
@@ -41,11 +42,20 @@ func (m *metrics) String() string { return "metrics on " + m.address }
 // Ready is closed when the socket is open.
 func (m *metrics) Ready() <-chan struct{} { return m.ready.Done() }
 
+// open opens the socket, which a process that is confined can not any more.
+func (m *metrics) open(ctx context.Context) (err error) {
+	if m.listener, err = m.listen(ctx); err != nil {
+		return fmt.Errorf("--metrics: %w", err)
+	}
+	return nil
+}
+
 // Run serves until ctx ends. An error says that the socket cannot be opened.
 func (m *metrics) Run(ctx context.Context) error {
-	l, err := m.listen(ctx)
-	if err != nil {
-		return fmt.Errorf("--metrics: %w", err)
+	if m.listener == nil {
+		if err := m.open(ctx); err != nil {
+			return err
+		}
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
@@ -53,7 +63,7 @@ func (m *metrics) Run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() }) // what a scrape in flight misses is no loss
 	defer stop()
 	m.ready.Set()
-	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	if err := server.Serve(m.listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve metrics: %w", err)
 	}
 	return nil
