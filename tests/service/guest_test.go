@@ -4,6 +4,7 @@ package service_test
 
 import (
 	"bufio"
+	stdcmp "cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"net/netip"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -34,10 +36,11 @@ const server = "169.254.169.254:80"
 // guest is an app's guest on one of its adapters.
 type guest struct {
 	*guestns.Guest
-	app  string
-	port eve.AppNetAdapterStatus
-	from string // address to ask from; "" for the kernel's choice
-	to   string // address and port to ask at; "" for server
+	app   string
+	port  eve.AppNetAdapterStatus
+	from  string        // address to ask from, maybe with a port; "" for the kernel's choice
+	limit time.Duration // for an answer; 0: patience
+	to    string        // address and port to ask at; "" for server
 }
 
 // answer is what a guest was told.
@@ -56,21 +59,20 @@ func (w *world) guest(app string) *guest {
 // guestOn attaches a guest to an adapter of an app, as soon as that is there.
 func (w *world) guestOn(app, adapter string) *guest {
 	w.t.Helper()
-	g := &guest{app: app}
-	w.await("port of "+app, func() error {
-		for _, port := range w.apps()[app].AppNetAdapterList {
-			if port.Name == adapter && port.VifUsed != "" && len(port.AssignedAddresses.IPv4Addrs) > 0 {
-				g.port = port
-				return nil
-			}
-		}
-		return errors.New("there is none")
-	})
-	network := g.port.Network.String()
-	// A guest that comes back gets a namespace of its own: the old one may still be looked at.
-	path := filepath.Join(w.t.TempDir(), "guest")
-	var err error
-	if g.Guest, err = guestns.New(path, g.port, nim.NamespacePath(w.root, network)); err != nil {
+	g := w.unplugged(app)
+	g.port = w.port(app, adapter)
+	if err := g.Attach("eth0", g.port, w.namespaceOf(g.port)); err != nil {
+		w.t.Fatal(err)
+	}
+	return g
+}
+
+// unplugged makes a guest of an app that is not attached to anything yet. It gets a namespace of its own also when it
+// comes back: the old one may still be looked at.
+func (w *world) unplugged(app string) *guest {
+	w.t.Helper()
+	g, err := guestns.Empty(filepath.Join(w.t.TempDir(), "guest"))
+	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() {
@@ -78,11 +80,38 @@ func (w *world) guestOn(app, adapter string) *guest {
 			w.t.Error(err)
 		}
 	})
-	return g
+	return &guest{Guest: g, app: app}
+}
+
+// port returns the state of an app's adapter, as soon as that is there and has an address.
+func (w *world) port(app, adapter string) (port eve.AppNetAdapterStatus) {
+	w.t.Helper()
+	w.await("port of "+app, func() error {
+		for _, port = range w.apps()[app].AppNetAdapterList {
+			if port.Name == adapter && port.VifUsed != "" && len(addresses(port)) > 0 {
+				return nil
+			}
+		}
+		return errors.New("there is none")
+	})
+	return port
+}
+
+// addresses are those that an adapter was given, of IPv4 first.
+func addresses(port eve.AppNetAdapterStatus) (all []string) {
+	for _, a := range slices.Concat(port.AssignedAddresses.IPv4Addrs, port.AssignedAddresses.IPv6Addrs) {
+		all = append(all, a.Address.String())
+	}
+	return all
+}
+
+// namespaceOf is the namespace of an adapter's network.
+func (w *world) namespaceOf(port eve.AppNetAdapterStatus) string {
+	return nim.NamespacePath(w.root, port.Network.String())
 }
 
 // address is the address that the guest is known by.
-func (g *guest) address() string { return g.port.AssignedAddresses.IPv4Addrs[0].Address.String() }
+func (g *guest) address() string { return addresses(g.port)[0] }
 
 // attached tells whether the guest's adapter is there.
 func (g *guest) attached() bool {
@@ -98,7 +127,7 @@ func (g *guest) attached() bool {
 }
 
 // as returns the guest at another address, which it takes for itself.
-func (g *guest) as(t *testing.T, address string) *guest {
+func (g *guest) as(t testing.TB, address string) *guest {
 	t.Helper()
 	err := g.Do(func() error {
 		h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
@@ -148,7 +177,11 @@ func (g *guest) dial(ctx context.Context) (conn net.Conn, err error) {
 		return g.DialContext(ctx, "tcp", to)
 	}
 	err = g.Do(func() error {
-		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: netip.MustParseAddr(g.from).AsSlice()}}
+		from, err := netip.ParseAddrPort(g.from)
+		if err != nil {
+			from = netip.AddrPortFrom(netip.MustParseAddr(g.from), 0)
+		}
+		dialer := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(from)}
 		conn, err = dialer.DialContext(ctx, "tcp", to)
 		return err
 	})
@@ -157,6 +190,14 @@ func (g *guest) dial(ctx context.Context) (conn net.Conn, err error) {
 
 // ask asks for a path, on a connection of its own.
 func (g *guest) ask(path string) (answer, error) { return g.say(requestFor(escaped(path), "")) }
+
+// brief returns the guest as one that does not wait long: it may well get no answer, not even a connection. Strangers are
+// kept waiting for theirs.
+func (g *guest) brief() *guest {
+	other := *g
+	other.limit = 4 * shut
+	return &other
+}
 
 // say sends a request as it stands, on a connection of its own, and reads the answer.
 func (g *guest) say(request string) (a answer, err error) {
@@ -169,7 +210,7 @@ func (g *guest) say(request string) (a answer, err error) {
 }
 
 // askAll asks for many paths, on as many connections at the same time.
-func (g *guest) askAll(t *testing.T, paths []string, connections int) map[string]answer {
+func (g *guest) askAll(t testing.TB, paths []string, connections int) map[string]answer {
 	t.Helper()
 	next := make(chan string, len(paths))
 	for _, path := range paths {
@@ -210,15 +251,16 @@ type connection struct {
 	from *bufio.Reader
 }
 
-// connect connects to the server, for as long as anybody has patience.
+// connect connects to the server, for as long as the guest has patience.
 func (g *guest) connect() (*connection, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	limit := stdcmp.Or(g.limit, patience)
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	conn, err := g.dial(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(limit)); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
 	return &connection{conn, bufio.NewReader(conn)}, nil
@@ -260,7 +302,7 @@ func (g *guest) expect(path string, status int, body string) error {
 }
 
 // must fails the test if there is something to say.
-func must(t *testing.T, errs ...error) {
+func must(t testing.TB, errs ...error) {
 	t.Helper()
 	for _, err := range errs {
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -16,17 +17,19 @@ import (
 // isolation: whoever asks reads its own metadata or none, whatever it says about itself.
 //
 // Network: blue and green have the same subnet; frontend and database have the same address in them, and
-// pumphouse is frontend's neighbour.
+// pumphouse is frontend's neighbour. So is gatehouse, a router, who may send from addresses of others.
 //
 // Phases: read everything as everybody, looking for what others own; lie in every way that proxies and
-// clouds believe; ask from an address that is nobody's.
+// clouds believe; ask from an address that is nobody's, and, as the router, from one that is another's.
 func isolation(t *testing.T, binary string) {
 	w := newWorld(t, binary, map[string]string{
-		"blue.yaml":  netYAML("blue", "10.11.12.0/24"),
-		"green.yaml": netYAML("green", "10.11.12.0/24"),
-		"web.yaml":   appYAML("frontend", "blue", "10.11.12.5"),
-		"pump.yaml":  appYAML("pumphouse", "blue", "10.11.12.6"),
-		"db.yaml":    appYAML("database", "green", "10.11.12.5"),
+		"blue.yaml":   netYAML("blue", "10.11.12.0/24") + "routes: [{to: 192.0.2.0/24, via: 10.11.12.7}]\n",
+		"green.yaml":  netYAML("green", "10.11.12.0/24"),
+		"web.yaml":    appYAML("frontend", "blue", "10.11.12.5"),
+		"pump.yaml":   appYAML("pumphouse", "blue", "10.11.12.6"),
+		"router.yaml": appYAML("gatehouse", "blue", "10.11.12.7"),
+		"absent.yaml": appYAML("warehouse", "blue", "10.11.12.8"),
+		"db.yaml":     appYAML("database", "green", "10.11.12.5"),
 	})
 	w.start()
 	guests := []*guest{w.guest("frontend"), w.guest("pumphouse"), w.guest("database")}
@@ -59,11 +62,16 @@ func isolation(t *testing.T, binary string) {
 			t.Errorf("%s says PROXY: status %d, %v; want %d", g.app, a.Status, err, http.StatusBadRequest)
 		}
 	}
-	// Nobody is told that there is nothing, and not even where: the root answers as everything else.
+	// From an address that is nobody's, nobody is heard.
 	nobody := guests[0].as(t, "10.11.12.77")
-	for path, a := range nobody.askAll(t, someOf(w.listed("frontend")), 64) {
-		if a.Status != http.StatusNotFound || strings.Contains(a.Body, "frontend") {
-			t.Errorf("nobody asks %s: status %d, %q", path, a.Status, a.Body)
+	if a, err := nobody.brief().ask("/latest/user-data"); err == nil {
+		t.Errorf("nobody asks: status %d, %q", a.Status, a.Body)
+	}
+	// Who is refused is told that there is nothing, and not even where: the root answers as everything else.
+	refused := w.guest("gatehouse").as(t, "10.11.12.8")
+	for path, a := range refused.askAll(t, someOf(w.listed("warehouse")), 64) {
+		if a.Status != http.StatusNotFound || strings.Contains(a.Body, "house") {
+			t.Errorf("from another's address, gatehouse asks %s: status %d, %q", path, a.Status, a.Body)
 		}
 	}
 	must(t, guests[0].expect("/latest/user-data", http.StatusOK, "I am frontend"))
@@ -111,8 +119,8 @@ func lies(address, uuid string) map[string]string {
 //
 // Network: one, in which pump's address becomes newcomer's, and then nobody's.
 //
-// Phases: read as pump; replace pump by newcomer in one save, and read as newcomer from the first moment
-// on; remove newcomer, and read from its address as somebody else.
+// Phases: read as pump, on a connection that stays open; replace pump by newcomer in one save, and read as newcomer
+// from the first moment on, and as pump on its old connection; remove newcomer, and read from its address as somebody else.
 func reusedAddress(t *testing.T, binary string) {
 	const address = "10.11.12.6"
 	w := newWorld(t, binary, map[string]string{
@@ -122,7 +130,14 @@ func reusedAddress(t *testing.T, binary string) {
 	})
 	w.start()
 	pump := w.guest("pump")
-	must(t, pump.expect("/latest/user-data", http.StatusOK, "I am pump"))
+	old, err := pump.connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer old.conn.Close()
+	if a, err := old.say(requestFor("/latest/user-data", "")); err != nil || a.Body != "I am pump" {
+		t.Fatalf("pump reads %q, %v", a.Body, err)
+	}
 	if w.drive(uuidOf("pump")) == nil {
 		t.Error("pump has no drive")
 	}
@@ -142,6 +157,10 @@ func reusedAddress(t *testing.T, binary string) {
 		}
 		return err
 	})
+	must(t, old.conn.SetDeadline(time.Now().Add(shut)))
+	if a, err := old.say(requestFor("/latest/user-data", "")); err == nil {
+		t.Errorf("on its old connection, pump reads %d %q", a.Status, a.Body)
+	}
 	if pump.attached() {
 		t.Error("pump is still attached")
 	}
@@ -158,10 +177,8 @@ func reusedAddress(t *testing.T, binary string) {
 	})
 	web := w.guest("web")
 	heir := web.as(t, address)
-	for path, a := range heir.askAll(t, append(userDataPaths(), "/", "/openstack/latest/meta_data.json", "/nocloud/meta-data"), 8) {
-		if a.Status != http.StatusNotFound {
-			t.Errorf("a removed app's address asks %s: status %d, %q", path, a.Status, a.Body)
-		}
+	if a, err := heir.brief().ask("/latest/user-data"); err == nil {
+		t.Errorf("a removed app's address asks: status %d, %q", a.Status, a.Body)
 	}
 	must(t, web.expect("/latest/user-data", http.StatusOK, "I am web"))
 }

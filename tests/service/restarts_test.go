@@ -22,6 +22,7 @@ import (
 
 	"github.com/lf-edge/eve-metadata/examples"
 	"github.com/lf-edge/eve-metadata/msrv"
+	"github.com/lf-edge/eve-metadata/nim/intake"
 	"github.com/lf-edge/eve-metadata/nim/kernel"
 	"github.com/lf-edge/eve-metadata/nim/plan"
 	"github.com/lf-edge/eve-metadata/pkg/eve"
@@ -61,7 +62,7 @@ func restarts(t *testing.T, binary string) {
 	}
 	same := func(after string) {
 		t.Helper()
-		if diff := cmp.Diff(before, w.state(), cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
+		if diff := cmp.Diff(before, w.state(), cmpopts.EquateComparable(netip.Prefix{}, netip.Addr{})); diff != "" {
 			t.Errorf("state after %s (-before +after):\n%s", after, elide(diff))
 		}
 		if diff := cmp.Diff(read, w.crawl(guests, listed)); diff != "" {
@@ -174,7 +175,7 @@ func (w *world) state() state {
 		w.t.Fatal(err)
 	}
 	for _, name := range names {
-		session, err := k.Open(name)
+		session, err := k.Open(plan.Network{Namespace: name, Bridge: plan.Bridge{Name: intake.BridgeName}})
 		if err != nil {
 			w.t.Fatal(err)
 		}

@@ -7,7 +7,9 @@
 // is what guests read; a crash or a restart changes nothing; no guest reads another's metadata;
 // changes of manifests take effect at once and mistakes in them none; user data arrives byte for byte
 // or visibly not at all; a full disk costs drives and nothing else;
-// what guests report is kept; tokens are asked for where a network wants them; the demonstration works.
+// guests get their addresses and names by DHCP and DNS, over IPv6 what they get over IPv4, the outside where there is
+// an uplink, and in namespaces and on bridges of others what they get in ours; what guests report is kept; tokens are asked for where a network wants them; the server may run without
+// privileges, in processes that can be killed one by one; the demonstration works.
 //
 // Network: every scenario makes its own, below a root of its own, in the sandbox's namespaces. Guests
 // are namespaces with the guest end of a veth (guestns) and a plain HTTP client in them.
@@ -34,7 +36,9 @@ func TestService(t *testing.T) {
 	}{
 		{"restarts", restarts},
 		{"isolation", isolation},
+		{"identity", identity},
 		{"reused address", reusedAddress},
+		{"address passed on", passedOn},
 		{"changes", changes},
 		{"kinds", kinds},
 		{"user data", userData},
@@ -42,6 +46,14 @@ func TestService(t *testing.T) {
 		{"full disk", fullDisk},
 		{"reports", reports},
 		{"tokens", tokens},
+		{"in a namespace", inNamespace},
+		{"on a bridge", onBridge("iptables-nft")},
+		{"on a bridge, legacy rules", onBridge("iptables-legacy")},
+		{"leases", leases},
+		{"uplinks", uplinks},
+		{"IPv6", overIPv6},
+		{"duplicate", duplicate},
+		{"split", split},
 		{"demonstration", demonstration},
 		{"demonstration for all", demonstrationForAll},
 	} {

@@ -40,7 +40,7 @@ const (
 
 // world is a folder of manifests, the service that runs on it, and what that logs.
 type world struct {
-	t         *testing.T
+	t         testing.TB
 	binary    string
 	root      string // of the service's state
 	manifests string
@@ -49,7 +49,7 @@ type world struct {
 }
 
 // newWorld saves manifests, by name of file. No service runs yet.
-func newWorld(t *testing.T, binary string, files map[string]string) *world {
+func newWorld(t testing.TB, binary string, files map[string]string) *world {
 	t.Helper()
 	w := &world{t: t, binary: binary, root: t.TempDir(), manifests: filepath.Join(t.TempDir(), "manifests")}
 	if err := os.MkdirAll(filepath.Join(w.manifests, "data"), 0o755); err != nil {
@@ -59,7 +59,7 @@ func newWorld(t *testing.T, binary string, files map[string]string) *world {
 		w.save(name, text)
 	}
 	t.Cleanup(func() {
-		if err := nim.Remove(context.Background(), w.root); err != nil {
+		if err := program.Clean(context.Background(), w.root); err != nil {
 			t.Error(err)
 		}
 		if t.Failed() {
@@ -118,6 +118,11 @@ func (w *world) run(args ...string) ([]byte, error) {
 // await returns when ok does not object any more.
 func (w *world) await(what string, ok func() error) {
 	w.t.Helper()
+	await(w.t, what, ok)
+}
+
+func await(t testing.TB, what string, ok func() error) {
+	t.Helper()
 	tick := time.NewTicker(glance)
 	defer tick.Stop()
 	late := time.After(patience)
@@ -129,7 +134,7 @@ func (w *world) await(what string, ok func() error) {
 		select {
 		case <-tick.C:
 		case <-late:
-			w.t.Fatalf("%s: %v", what, err)
+			t.Fatalf("%s: %v", what, err)
 		}
 	}
 }
@@ -155,23 +160,53 @@ func (w *world) awaitLogs(n int, fields map[string]any) {
 // apps returns the state of the apps' adapters by the apps' names.
 func (w *world) apps() map[string]eve.AppNetworkStatus {
 	w.t.Helper()
+	apps := make(map[string]eve.AppNetworkStatus)
+	for _, app := range published(w, nim.AppStatusTopic()) {
+		apps[app.DisplayName] = app
+	}
+	return apps
+}
+
+// network returns the state of an app network.
+func (w *world) network(name string) eve.NetworkInstanceStatus {
+	w.t.Helper()
+	for _, network := range published(w, nim.NetworkStatusTopic()) {
+		if network.NetworkInstanceConfig.DisplayName == name {
+			return network
+		}
+	}
+	w.t.Fatalf("nothing is published of network %s", name)
+	panic("not reached")
+}
+
+// networkError says in which way a network's error is not one with such a text, or, for "", that it has one.
+func (w *world) networkError(network, text string) error {
+	w.t.Helper()
+	if got := w.network(network).ErrorAndTime.Error; (got == "") != (text == "") || !strings.Contains(got, text) {
+		return fmt.Errorf("error of network %s is %q, want one with %q", network, got, text)
+	}
+	return nil
+}
+
+// published returns all that a topic has.
+func published[T any](w *world, topic pubsub.Topic[T]) (values []T) {
+	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
 	defer cancel()
-	apps := make(map[string]eve.AppNetworkStatus)
 	synced := false
-	err := pubsub.Subscribe(ctx, &socket.Driver{Root: w.root}, nim.AppStatusTopic(), func(e pubsub.Event[eve.AppNetworkStatus]) {
+	err := pubsub.Subscribe(ctx, &socket.Driver{Root: w.root}, topic, func(e pubsub.Event[T]) {
 		switch e.Kind {
 		case pubsub.Create, pubsub.Modify:
-			apps[e.Value.DisplayName] = e.Value
+			values = append(values, e.Value)
 		case pubsub.Synced:
 			synced = true
 			cancel()
 		}
 	})
 	if err != nil || !synced {
-		w.t.Fatalf("read state of apps: %v", errors.Join(err, context.Cause(ctx)))
+		w.t.Fatalf("read %s: %v", topic.Name(), errors.Join(err, context.Cause(ctx)))
 	}
-	return apps
+	return values
 }
 
 // drive returns the image of an app's drive; nil when it has none.

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package service_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lf-edge/eve-metadata/tests/tool"
+)
+
+// eveDevice is a machine with local network instances as EVE's zedrouter makes them: a bridge for each, with a DHCP server,
+// rules of iptables, and EVE's own metadata server behind them.
+type eveDevice struct {
+	*machine
+	iptables string // the command
+}
+
+// eveAnswer is what EVE's metadata server answers.
+const eveAnswer = "I am EVE"
+
+// newEVEDevice makes one. Rules are made by a variant of iptables(8), which skips the test if the kernel has not got it.
+func newEVEDevice(t *testing.T, iptables string) *eveDevice {
+	t.Helper()
+	tool.Need(t, "/usr/sbin/dnsmasq", "dnsmasq-base")
+	tool.Need(t, "/usr/sbin/"+iptables, "iptables")
+	tool.Need(t, "busybox", "busybox")
+	d := &eveDevice{newMachine(t), "/usr/sbin/" + iptables + " -w"}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if out, err := d.Command(ctx, "sh", "-c", d.iptables+" -t nat -S").CombinedOutput(); err != nil {
+		t.Skipf("the kernel has nothing for %s: %s", iptables, out)
+	}
+	d.sh("echo 1 >/proc/sys/net/ipv4/ip_forward")
+	// Filters of bridges are what ports are told apart by in rules of iptables. Where it is not built in, nothing says so.
+	d.sh("f=/proc/sys/net/bridge/bridge-nf-call-iptables; [ ! -e $f ] || echo 1 >$f")
+	for _, table := range []string{"raw", "mangle", "nat"} {
+		d.sh(`
+			%[1]s -t %[2]s -N PREROUTING-apps
+			%[1]s -t %[2]s -A PREROUTING -j PREROUTING-apps`, d.iptables, table)
+	}
+	d.sh(`
+		%[1]s -t nat -N POSTROUTING-apps
+		%[1]s -t nat -A POSTROUTING -j POSTROUTING-apps`, d.iptables)
+	return d
+}
+
+// network makes network instance n: bridge bn<n> with 10.<n>.0.0/24 behind it. Guests are the hosts that its DHCP server
+// knows, as it has them in its folder: "MAC,id:*,address,name".
+func (d *eveDevice) network(n int, guests ...string) {
+	d.t.Helper()
+	bridge, gateway := fmt.Sprintf("bn%d", n), fmt.Sprintf("10.%d.0.1", n)
+	d.sh(`
+		ip link add %[1]s type bridge
+		ip link set %[1]s up
+		ip addr add %[2]s/24 broadcast 10.%[3]d.0.255 dev %[1]s`, bridge, gateway, n)
+	d.sh(`
+		%[1]s -t nat -A PREROUTING-apps -i %[2]s -p tcp -d 169.254.169.254/32 --dport 80 -j DNAT --to-destination %[3]s:80
+		%[1]s -t nat -A POSTROUTING-apps -s 10.%[4]d.0.0/24 -o eth0 -j MASQUERADE
+		%[1]s -t mangle -A PREROUTING-apps -i %[2]s -p tcp -d 169.254.169.254/32 --dport 80 -j CONNMARK --set-mark 5`,
+		d.iptables, bridge, gateway, n)
+	d.answer(gateway + ":80")
+
+	dir := d.t.TempDir()
+	hosts := filepath.Join(dir, "dhcp-hosts."+bridge)
+	conf := fmt.Sprintf(`
+interface=%[1]s
+except-interface=lo
+bind-interfaces
+no-hosts
+no-resolv
+no-ping
+bogus-priv
+neg-ttl=10
+dhcp-ttl=0
+listen-address=%[2]s
+dhcp-hostsdir=%[3]s
+dhcp-leasefile=%[4]s
+dhcp-range=10.%[5]d.0.2,static,60m
+dhcp-option=option:netmask,255.255.255.0
+dhcp-option=option:router
+dhcp-option=option:classless-static-route,10.%[5]d.0.0/24,0.0.0.0,0.0.0.0/0,%[2]s
+`, bridge, gateway, hosts, filepath.Join(dir, "leases"), n)
+	if err := errors.Join(
+		os.Chmod(filepath.Dir(dir), 0o755), os.Mkdir(hosts, 0o755),
+		os.WriteFile(filepath.Join(hosts, "hosts"), []byte(strings.Join(guests, "\n")+"\n"), 0o644),
+		os.WriteFile(filepath.Join(dir, "conf"), []byte(conf), 0o644),
+	); err != nil {
+		d.t.Fatal(err)
+	}
+	d.serve("/usr/sbin/dnsmasq", "--no-daemon", "--conf-file="+filepath.Join(dir, "conf"))
+}
+
+// answer plays EVE's metadata server at an address.
+func (d *eveDevice) answer(address string) {
+	d.t.Helper()
+	var listener net.Listener
+	if err := d.Do(func() (err error) {
+		listener, err = net.Listen("tcp", address)
+		return err
+	}); err != nil {
+		d.t.Fatal(err)
+	}
+	server := &http.Server{
+		ReadTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, eveAnswer) }),
+	}
+	server.SetKeepAlivesEnabled(false)
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(listener) }()
+	d.t.Cleanup(func() {
+		_ = server.Close()
+		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+			d.t.Error(err)
+		}
+	})
+}
+
+// guest connects a guest to a network instance, as its first adapter's port nbu1x<app>, with the access rules that every
+// port has, and has it configured by EVE's DHCP server.
+func (d *eveDevice) guest(name string, n, app int, mac string) *guest {
+	d.t.Helper()
+	m := newMachine(d.t)
+	port, bridge := fmt.Sprintf("nbu1x%d", app), fmt.Sprintf("bn%d", n)
+	d.sh(`
+		ip link add %[1]s type veth peer name eth0 address %[3]s netns %[4]s
+		ip link set %[1]s master %[2]s up`, port, bridge, mac, m.Path())
+	chain := "PREROUTING-" + bridge + "-" + port
+	d.sh(`
+		%[1]s -t raw -N %[2]s
+		%[1]s -t raw -A PREROUTING-apps -i %[3]s -m physdev --physdev-in %[4]s -j %[2]s
+		%[1]s -t raw -A %[2]s -p udp --dport 67 -j ACCEPT
+		%[1]s -t raw -A %[2]s -d 10.%[5]d.0.1 -p udp --dport 53 -j ACCEPT
+		%[1]s -t raw -A %[2]s -d 169.254.169.254/32 -p tcp --dport 80 -j ACCEPT
+		%[1]s -t raw -A %[2]s -j DROP`, d.iptables, chain, bridge, port, n)
+	m.sh("ip link set eth0 up")
+	g := &guest{Guest: m.Guest, app: name}
+	g.dhcp(d.t)
+	return g
+}

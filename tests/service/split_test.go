@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package service_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/lf-edge/eve-metadata/examples"
+)
+
+// kills is how often each of the processes is killed.
+const kills = 20
+
+// split: the service as three processes, of which the one that guests talk to has no privilege; and any of
+// them can be killed while guests ask, who lose no more than what was in flight.
+//
+// Network: the example's; web and db ask all the time, each on a connection of its own.
+//
+// Phases: start split, as another user; look at what msrv may do; kill -9 feed, nim and msrv in turn, and
+// wait for each to be back; ask again; end the service, by a signal and by kill -9, and see all of it end.
+func split(t *testing.T, binary string) {
+	w := newWorld(t, binary, nil)
+	letOthersPass(t, w.root)
+	if err := os.CopyFS(w.manifests, examples.FS); err != nil {
+		t.Fatal(err)
+	}
+	w.start("--split", "--user", "nobody")
+	guests := []*guest{w.guest("web"), w.guest("db")}
+	w.checkPrivileges()
+	before := w.state()
+	for _, process := range []string{"feed", "nim", "msrv"} {
+		asking := startAsking(t, guests)
+		for range kills {
+			w.killChild(process)
+		}
+		lost := asking.stop()
+		// Of msrv's, each guest has one request at a time that may be lost with it. The others hold none.
+		if allowed := kills * len(guests); len(lost) > 0 && (process != "msrv" || len(lost) > allowed) {
+			t.Errorf("%d times kill -9 of %s: %d of %d requests lost, %v", kills, process, len(lost), asking.asked, errors.Join(lost...))
+		}
+		if refused := countRefused(lost); refused > 0 {
+			t.Errorf("kill -9 of %s: %d connections were refused", process, refused)
+		}
+		t.Logf("%d times kill -9 of %s: %d requests asked, %d lost", kills, process, asking.asked, len(lost))
+	}
+	after := w.state()
+	for name, id := range before.Namespaces {
+		if after.Namespaces[name] != id {
+			t.Errorf("namespace %s is another one", name)
+		}
+	}
+	for _, g := range guests {
+		must(t, g.expect("/latest/meta-data/local-ipv4", http.StatusOK, g.address()))
+	}
+	if err := w.service.Stop(); err != nil {
+		t.Errorf("stop service: %v", err)
+	}
+	w.awaitNoChildren()
+	w.start("--split", "--user", "nobody")
+	if err := w.service.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	w.awaitNoChildren()
+}
+
+// awaitNoChildren returns when none of the service's processes is left.
+func (w *world) awaitNoChildren() {
+	w.t.Helper()
+	w.await("end of the service's processes", func() error {
+		for _, process := range []string{"feed", "nim", "msrv"} {
+			if pid, err := w.child(process); err == nil {
+				return fmt.Errorf("%s is there, as process %d", process, pid)
+			}
+		}
+		return nil
+	})
+}
+
+// letOthersPass lets other users through a temporary folder and those above it.
+func letOthersPass(t *testing.T, path string) {
+	t.Helper()
+	for ; path != filepath.Clean(os.TempDir()); path = filepath.Dir(path) {
+		if err := os.Chmod(path, 0o711); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// child finds one of the service's processes.
+func (w *world) child(name string) (pid int, err error) {
+	all, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		return 0, err
+	}
+	begin := strings.Join([]string{w.binary, name, "--root", w.root, ""}, "\x00")
+	for _, path := range all {
+		line, err := os.ReadFile(path)
+		if err != nil || !strings.HasPrefix(string(line), begin) {
+			continue // it has ended, or is something else
+		}
+		return strconv.Atoi(filepath.Base(filepath.Dir(path)))
+	}
+	return 0, fmt.Errorf("no process runs %s: %w", name, fs.ErrNotExist)
+}
+
+// killChild kills one of the service's processes and waits until the next one does what it is there for.
+func (w *world) killChild(name string) {
+	w.t.Helper()
+	ready := w.journal.count(map[string]any{"msg": "ready"})
+	old, err := w.child(name)
+	if err == nil {
+		err = syscall.Kill(old, syscall.SIGKILL)
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.awaitLogs(ready+1, map[string]any{"msg": "ready"})
+}
+
+// checkPrivileges looks at what the process has that guests talk to.
+func (w *world) checkPrivileges() {
+	w.t.Helper()
+	pid, err := w.child("msrv")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	has := make(map[string]string)
+	for line := range strings.Lines(string(status)) {
+		name, value, _ := strings.Cut(line, ":")
+		has[name] = strings.Join(strings.Fields(value), " ")
+	}
+	const none = "0000000000000000"
+	want := map[string]string{
+		"CapInh": none, "CapPrm": none, "CapEff": none, "CapBnd": none, "CapAmb": none, "NoNewPrivs": "1", "Seccomp": "2",
+	}
+	if othersHere() {
+		want["Uid"], want["Gid"], want["Groups"] = "65534 65534 65534 65534", "65534 65534 65534 65534", "65534"
+	}
+	for name, value := range want {
+		if has[name] != value {
+			w.t.Errorf("msrv has %s %q, want %q", name, has[name], value)
+		}
+	}
+}
+
+// othersHere says whether there are other users than root: in an ordinary user's namespace there are none.
+func othersHere() bool {
+	ids, err := os.ReadFile("/proc/self/uid_map")
+	return err == nil && strings.Join(strings.Fields(string(ids)), " ") == "0 0 4294967295"
+}
+
+// asking is guests that ask all the time.
+type asking struct {
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	mu    sync.Mutex
+	asked int
+	lost  []error
+}
+
+// startAsking has each guest ask for its address, on one connection after the other, until stop.
+func startAsking(t *testing.T, guests []*guest) *asking {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	a := &asking{cancel: cancel}
+	for _, g := range guests {
+		a.wg.Go(func() {
+			for ctx.Err() == nil {
+				a.note(g.expect("/latest/meta-data/local-ipv4", http.StatusOK, g.address()))
+				a.pause(ctx)
+			}
+		})
+	}
+	return a
+}
+
+// pause leaves ports for all the connections of a test: each is kept for a minute after its end.
+func (a *asking) pause(ctx context.Context) {
+	select {
+	case <-time.After(2 * time.Millisecond):
+	case <-ctx.Done():
+	}
+}
+
+func (a *asking) note(err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.asked++
+	if err != nil {
+		a.lost = append(a.lost, err)
+	}
+}
+
+// stop returns what went wrong.
+func (a *asking) stop() []error {
+	a.cancel()
+	a.wg.Wait()
+	return a.lost
+}
+
+func countRefused(errs []error) int {
+	n := 0
+	for _, err := range errs {
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			n++
+		}
+	}
+	return n
+}
