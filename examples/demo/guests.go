@@ -31,6 +31,7 @@ type guest struct {
 	network string // by name
 	address string
 	router  string
+	lease   lease
 }
 
 // attachAll plays every guest that the service's topics tell of, once for each of its adapters.
@@ -132,14 +133,53 @@ func questions() []question {
 	}
 }
 
+// leaseRows are what the table has of what guests are told by DHCP: the row's name and udhcpc's.
+func leaseRows() [][2]string {
+	return [][2]string{
+		{"DHCP address", "ip"}, {"  for, in seconds", "lease"}, {"  router", "router"}, {"  DNS server", "dns"}, {"  domain", "domain"},
+	}
+}
+
+// printLeases asks DHCP and DNS as all guests and prints the answers side by side.
+func printLeases(ctx context.Context, w io.Writer, guests []guest, dir string) error {
+	for i := range guests {
+		told, err := guests[i].askLease(ctx, dir)
+		if err != nil {
+			return err
+		}
+		guests[i].lease = told
+	}
+	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprint(tab, "\nWhat DHCP and DNS tell the guests\n\n")
+	head(tab, guests)
+	for _, r := range leaseRows() {
+		row(tab, r[0], guests, func(g guest) string { return g.lease[r[1]] })
+	}
+	names, addresses := make(map[string]string), make(map[string]string)
+	for _, g := range guests {
+		var err error
+		if names[g.Path()], addresses[g.Path()], err = g.names(ctx, g.lease); err != nil {
+			return err
+		}
+	}
+	row(tab, "name, by its address", guests, func(g guest) string { return names[g.Path()] })
+	row(tab, "address, by its name", guests, func(g guest) string { return addresses[g.Path()] })
+	return tab.Flush()
+}
+
+// head prints which column is whose.
+func head(w io.Writer, guests []guest) {
+	row(w, "", guests, func(g guest) string { return g.name })
+	row(w, "in network", guests, func(g guest) string { return g.network })
+	row(w, "as address", guests, func(g guest) string { return g.address })
+	row(w, "", guests, func(g guest) string { return strings.Repeat("─", len(g.address)) })
+}
+
 // printGuests asks all questions as all guests and prints the answers side by side.
 func printGuests(ctx context.Context, w io.Writer, guests []guest) error {
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(tab, "\nWhat the guests see at http://%s and, of CloudStack, at their router\n\n", metadata)
-	row(tab, "", guests, func(g guest) string { return g.name })
-	row(tab, "in network", guests, func(g guest) string { return g.network })
-	row(tab, "as address", guests, func(g guest) string { return g.address })
-	row(tab, "", guests, func(g guest) string { return strings.Repeat("─", len(g.address)) })
+	head(tab, guests)
 	for _, q := range questions() {
 		var failed error
 		row(tab, q.what, guests, func(g guest) string {

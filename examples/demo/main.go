@@ -36,8 +36,8 @@ func main() {
 	signal.Ignore(syscall.SIGPIPE) // whoever stops reading what is printed: there is still to clean up
 	err := run(ctx, flag.Arg(0), *once)
 	stop()
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-		os.Exit(exit.ExitCode()) // it has said why
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && os.Geteuid() != 0 {
+		os.Exit(exit.ExitCode()) // this program as root of a namespace, which has said why
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
@@ -93,6 +93,9 @@ func show(ctx context.Context, binary, root string, once bool) (err error) {
 	guests, err := attachAll(ctx, root)
 	defer func() { err = errors.Join(err, closeAll(guests)) }()
 	if err != nil {
+		return err
+	}
+	if err := printLeases(ctx, os.Stdout, guests, root); err != nil {
 		return err
 	}
 	if err := printGuests(ctx, os.Stdout, guests); err != nil {

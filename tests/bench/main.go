@@ -9,6 +9,19 @@
 // where sub-benchmarks of one parent are called "floor" or "peer=NAME", every sibling is divided by
 // them, run by run, and the median of the quotients is its ratio: to the least that the work can cost,
 // or to another program that does it.
+//
+// Who reads the figures looks for:
+//
+//	tests/netns    BenchmarkNetwork/planned    an app network: look, plan, carry out; floor: the same calls
+//	               BenchmarkManager/…          1000 networks with one app each, from configs to sockets; likewise
+//	               BenchmarkPort/of=4000/…     one app more in a network of 4000, until it is told; floor: its port
+//	               BenchmarkManyPorts          the same in its parts: look-ms, plan-ms, steps-ms
+//	tests/service  BenchmarkScale/…            the built service with 1000 networks, and with 4000 apps in one:
+//	                                           time until it is ready, and for each network or app ready-ms and
+//	                                           gone-ms; memory of the service and of its DHCP and DNS servers
+//	msrv/httpd     BenchmarkServe/…            one request; floor: a handler with the answer at hand
+//	msrv/drive/…   BenchmarkDrive/…            one drive, by size; floor: the bytes copied; peer: genisoimage
+//	pkg/pubsub/…   BenchmarkDeliver/…          one change of a topic, to who follows it
 package main
 
 import (
