@@ -32,9 +32,13 @@ const (
 	echoRequest     = 8   // RFC 792
 	echoRequest6    = 128 // RFC 4443
 
-	dhcpServer  = 67 // RFC 2131
-	dhcpClient  = 68
-	dhcp6Server = 547 // RFC 8415
+	sourceLink = 1 // RFC 4861, 4.6.1: options with a link-layer address
+	targetLink = 2
+
+	dhcpServer   = 67 // RFC 2131
+	dhcpClient   = 68
+	dhcp6Server  = 547 // RFC 8415
+	relayForward = 12  // and above: messages of relays
 )
 
 // field is something of a packet, or of what is known of it: a function that loads it into a register.
@@ -65,6 +69,7 @@ func iifname(r uint32) expr.Any  { return meta(expr.MetaKeyIIFNAME)(r) }
 func oifname(r uint32) expr.Any  { return meta(expr.MetaKeyOIFNAME)(r) }
 func protocol(r uint32) expr.Any { return meta(expr.MetaKeyPROTOCOL)(r) }
 func nfproto(r uint32) expr.Any  { return meta(expr.MetaKeyNFPROTO)(r) }
+func mark(r uint32) expr.Any     { return meta(expr.MetaKeyMARK)(r) }
 func l4proto(r uint32) expr.Any  { return meta(expr.MetaKeyL4PROTO)(r) }
 
 func etherSaddr(r uint32) expr.Any { return link(6, 6)(r) }
@@ -82,16 +87,29 @@ func arpDaddrIP(r uint32) expr.Any    { return network(24, 4)(r) }
 func ipFragOff(r uint32) expr.Any  { return network(6, 2)(r) } // with the flags beside it
 func ipSaddr(r uint32) expr.Any    { return network(12, 4)(r) }
 func ipDaddr(r uint32) expr.Any    { return network(16, 4)(r) }
+func ip6Length(r uint32) expr.Any  { return network(4, 2)(r) } // of what follows IPv6's header
 func ip6Nexthdr(r uint32) expr.Any { return network(6, 1)(r) }
 func ip6Saddr(r uint32) expr.Any   { return network(8, 16)(r) }
 
 func sport(r uint32) expr.Any    { return transport(0, 2)(r) }
-func ports(r uint32) expr.Any    { return transport(0, 4)(r) }
 func dport(r uint32) expr.Any    { return transport(2, 2)(r) }
 func icmpType(r uint32) expr.Any { return transport(0, 1)(r) }
 
 // ndTarget is the address that a neighbour solicitation or advertisement is about.
 func ndTarget(r uint32) expr.Any { return transport(8, 16)(r) }
+
+// The first option of a neighbour solicitation or advertisement: its type and length, and the address in it.
+func ndOption(r uint32) expr.Any { return transport(24, 2)(r) }
+func ndMAC(r uint32) expr.Any    { return transport(26, 6)(r) }
+
+// The first option of a router solicitation likewise.
+func rsOption(r uint32) expr.Any { return transport(8, 2)(r) }
+func rsMAC(r uint32) expr.Any    { return transport(10, 6)(r) }
+
+// What DHCP messages say of who sends them, behind UDP's header: giaddr and chaddr of RFC 2131; the type of RFC 8415.
+func dhcpRelay(r uint32) expr.Any { return transport(32, 4)(r) }
+func dhcpMAC(r uint32) expr.Any   { return transport(36, 6)(r) }
+func dhcp6Type(r uint32) expr.Any { return transport(8, 1)(r) }
 
 // fragOff is an IPv6 fragment's offset, with the flags of its header beside it.
 func fragOff(r uint32) expr.Any {
@@ -193,6 +211,14 @@ func back() match               { return verdict(expr.VerdictReturn, "") }
 func jump(chain string) match   { return verdict(expr.VerdictJump, chain) }
 func branch(chain string) match { return verdict(expr.VerdictGoto, chain) }
 
+// setMark gives the packet a mark, which it keeps in this namespace.
+func setMark(value []byte) match {
+	return match{
+		&expr.Immediate{Register: firstRegister, Data: value},
+		&expr.Meta{Key: expr.MetaKeyMARK, SourceRegister: true, Register: firstRegister},
+	}
+}
+
 func masquerade() match { return match{&expr.Masq{}} }
 
 // dnat sends a connection to an IPv4 address.
@@ -203,9 +229,10 @@ func dnat(address []byte) match {
 	}
 }
 
-func byte1(v byte) []byte   { return []byte{v} }
-func port(v uint16) []byte  { return binary.BigEndian.AppendUint16(nil, v) }
-func ether(v uint16) []byte { return binary.BigEndian.AppendUint16(nil, v) }
+func byte1(v byte) []byte    { return []byte{v} }
+func port(v uint16) []byte   { return binary.BigEndian.AppendUint16(nil, v) }
+func length(v uint16) []byte { return binary.BigEndian.AppendUint16(nil, v) }
+func ether(v uint16) []byte  { return binary.BigEndian.AppendUint16(nil, v) }
 
 // claimTime is how long nobody else gets a link-local address that its owner does not use any more.
 const claimTime = time.Hour

@@ -106,15 +106,35 @@ func (t *table) text(name string) string {
 // hookName is the name of a base chain too.
 func hookName(c chain) string { return c.name }
 
-// typed writes the target of neighbour discovery, for which nft(8) got a word only later (icmpv6 taddr), as another
-// field of the same type and place, but in the network header; see inTransport.
-func typed(text string) string { return strings.ReplaceAll(text, "@th,64,128", "ip6 saddr") }
+// untyped are addresses in the transport header for which nft(8) has no word, or got one only later (icmpv6 taddr). In its
+// place the text that it is told has another field of the same type.
+var untyped = []struct {
+	text, instead string
+	field         expr.Payload // that it has instead
+	offset        uint32       // where the address is
+}{
+	{"@th,64,128", "ip6 saddr", expr.Payload{Base: expr.PayloadBaseNetworkHeader, Offset: 8, Len: 16}, 8},
+	{"@th,80,48", "ether saddr", expr.Payload{Base: expr.PayloadBaseLLHeader, Offset: 6, Len: 6}, 10},
+	{"@th,208,48", "ether saddr", expr.Payload{Base: expr.PayloadBaseLLHeader, Offset: 6, Len: 6}, 26},
+	{"@th,288,48", "ether saddr", expr.Payload{Base: expr.PayloadBaseLLHeader, Offset: 6, Len: 6}, 36},
+}
 
-// inTransport takes back what typed did.
-func inTransport(exprs []expr.Any) {
-	for _, e := range exprs {
-		if p, ok := e.(*expr.Payload); ok && p.Base == expr.PayloadBaseNetworkHeader && p.Offset == 8 && p.Len == 16 {
-			p.Base = expr.PayloadBaseTransportHeader
+// typed writes addresses without a word as other fields; see inTransport.
+func typed(text string) string {
+	for _, u := range untyped {
+		text = strings.ReplaceAll(text, u.text, u.instead)
+	}
+	return text
+}
+
+// inTransport takes back what typed did to a rule's text.
+func inTransport(text string, exprs []expr.Any) {
+	for _, u := range untyped {
+		for _, e := range exprs {
+			p, ok := e.(*expr.Payload)
+			if ok && strings.Contains(text, u.text) && p.Base == u.field.Base && p.Offset == u.field.Offset && p.Len == u.field.Len {
+				p.Base, p.Offset = expr.PayloadBaseTransportHeader, u.offset
+			}
 		}
 	}
 }
@@ -148,12 +168,10 @@ func TestTablesAreTheirText(t *testing.T) {
 				}
 				for i, want := range c.rules {
 					got := have[i].Exprs
-					if strings.Contains(want.text, "@th,64,128") {
-						if strings.HasPrefix(want.text, "ip6 saddr") {
-							continue // has both; its parts are in other rules
-						}
-						inTransport(got)
+					if strings.Contains(want.text, "@th,64,128") && strings.HasPrefix(want.text, "ip6 saddr") {
+						continue // has both; its parts are in other rules
 					}
+					inTransport(want.text, got)
 					if table.Family == nftables.TableFamilyBridge && !strings.Contains(want.text, "meta protocol") && !strings.Contains(want.text, "ether type") {
 						got = withoutProtocol(got)
 					}
@@ -194,10 +212,10 @@ func TestObserve(t *testing.T) {
 		"not at all":     "",
 		"flush table":    "flush table %s",
 		"delete table":   "delete table %s",
-		"flush a chain":  "flush chain %s input",
-		"another rule":   "add rule %s input accept",
+		"flush a chain":  "flush chain %s CHAIN",
+		"another rule":   "add rule %s CHAIN accept",
 		"another chain":  "add chain %s more",
-		"another policy": "add chain %s input { policy %s; }",
+		"another policy": "add chain %s CHAIN { policy POLICY; }",
 	}
 	for name, table := range tables() {
 		for what, text := range spoil {
@@ -205,7 +223,7 @@ func TestObserve(t *testing.T) {
 				t.Parallel()
 				ns := newNamespace(t)
 				r := newRules(t, ns)
-				if seen, err := r.observe(plan.FilterTable, plan.UplinkTable, plan.HostTable); len(seen) != 0 || err != nil {
+				if seen, err := r.observe(plan.FilterTable, plan.RouterTable, plan.UplinkTable, plan.HostTable); len(seen) != 0 || err != nil {
 					t.Fatalf("seen in an empty namespace: %v, error %v", seen, err)
 				}
 				if errs := r.apply(exampleOf(name)); errs != nil {
@@ -215,8 +233,9 @@ func TestObserve(t *testing.T) {
 					checkSeen(t, r, name)
 					return
 				}
-				other := []string{"accept", "drop"}[table.chains[slices.IndexFunc(table.chains, func(c chain) bool { return c.name == "input" })].policy]
-				nft(t, ns, fmt.Sprintf(strings.ReplaceAll(text, "policy %s", "policy "+other), name))
+				first := table.chains[0]
+				other := []string{"accept", "drop"}[first.policy]
+				nft(t, ns, fmt.Sprintf(strings.NewReplacer("CHAIN", first.name, "POLICY", other).Replace(text), name))
 				if seen, err := r.observe(name); len(seen) != 0 || err != nil {
 					t.Errorf("seen after %q: %v, error %v", text, seen, err)
 				}
@@ -239,6 +258,7 @@ func examples() map[string]map[string][]string {
 			plan.SetAddress6: {"nb00000000001 . 2001:db8::1", "nb00000000001 . fe80::16:3eff:fe00:1"}, plan.SetOwn6: {"fe80::a9fe:a9fe"},
 			plan.SetSLAAC: {"2001:db8::"},
 		},
+		plan.RouterTable: {},
 		plan.UplinkTable: {},
 		plan.HostTable:   {plan.SetUplinks: {"mdu00000000001"}, plan.SetUplinkBy: {"mdu00000000002 . eth0"}, plan.SetBridges: {"bn1"}},
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 
@@ -74,6 +75,7 @@ func r(text string, parts ...match) rule {
 func tables() map[string]*table {
 	return map[string]*table{
 		plan.FilterTable: filterTable(),
+		plan.RouterTable: routerTable(),
 		plan.UplinkTable: uplinkTable(),
 		plan.HostTable:   hostTable(),
 	}
@@ -96,6 +98,9 @@ const (
 	claimsAtOnce    = 16
 )
 
+// markUp is the mark of packets that a bridge has handed up to the router.
+var markUp = binaryutil.NativeEndian.PutUint32(1)
+
 // bridgeFilter is when the bridge is to filter: before it learns an address and before it looks for the way.
 const bridgeFilter = -200
 
@@ -103,10 +108,10 @@ const bridgeFilter = -200
 // from a frame.
 //
 // A port sends from its own MAC address, and what is in the frame must say the same: ARP's sender, IPv4's and IPv6's
-// source, the target of IPv6's neighbour advertisements. So nobody's neighbour table is ever told anything about an
-// address but by its owner. What a guest says about its own address may be wrong: ARP's target and the link-layer
-// addresses in options of neighbour discovery are not looked at, for they lead astray nothing but what is meant for the
-// guest that says so.
+// source, the target of IPv6's neighbour advertisements, the link-layer addresses in options of neighbour discovery, and
+// the client of a DHCP message. So nobody's neighbour table is ever told anything about an address but by its owner, and
+// the truth, and no server takes one guest for another. ARP's target is not looked at: it leads astray nothing but what is
+// meant for the guest that says so.
 //
 // Servers that a guest has no business to be (DHCP, router advertisements, redirects: RFC 6105, RFC 7610) are silenced, but
 // where addresses are somebody else's business, who may be a guest. Headers between IPv6 and ICMPv6 hide nothing (RFC 7113,
@@ -155,6 +160,7 @@ func filterTable() *table {
 			// learns from them all the same.
 			name: "input", kind: nftables.ChainTypeFilter, hook: nftables.ChainHookInput, priority: bridgeFilter,
 			rules: []rule{
+				r("meta mark set 1", setMark(markUp)),
 				r("iifname @trunks accept", in(plan.SetTrunks, iifname), accept()),
 				r("iifname . ether saddr @macs accept", in(plan.SetMACs, iifname, etherSaddr), accept()),
 			},
@@ -176,22 +182,37 @@ func filterTable() *table {
 		{name: "ip-packet", rules: []rule{
 			r("ip saddr @own drop", in(plan.SetOwn, ipSaddr), drop()),
 			r("iifname @anyone accept", in(plan.SetAnyone, iifname), accept()),
-			r("ip saddr 0.0.0.0 udp sport 68 udp dport 67 accept", is(ipSaddr, make([]byte, 4)),
-				udp(is(ports, append(port(dhcpClient), port(dhcpServer)...))), accept()),
 			// Later fragments have no ports; some kernels take their first bytes for them.
+			r("ip frag-off & 0x1fff == 0 udp dport 67 goto dhcp-request", masked(expr.CmpOpEq, ipFragOff, []byte{0x1f, 0xff}, []byte{0, 0}),
+				udp(is(dport, port(dhcpServer))), branch("dhcp-request")),
 			r("ip frag-off & 0x1fff == 0 udp sport 67 drop", masked(expr.CmpOpEq, ipFragOff, []byte{0x1f, 0xff}, []byte{0, 0}),
 				udp(is(sport, port(dhcpServer))), drop()),
 			r("iifname . ip saddr @addresses accept", in(plan.SetAddresses, iifname, ipSaddr), accept()),
+		}},
+		// The server believes what a message says of who has sent it. No relay stands between it and a guest. In a first fragment
+		// what is looked at here may be the frame's padding.
+		{name: "dhcp-request", rules: []rule{
+			r("ip frag-off & 0x2000 != 0 drop", masked(expr.CmpOpNeq, ipFragOff, []byte{0x20, 0}, []byte{0, 0}), drop()),
+			r("@th,256,32 0 iifname . @th,288,48 @macs ip saddr 0.0.0.0 udp sport 68 accept", is(dhcpRelay, make([]byte, 4)),
+				in(plan.SetMACs, iifname, dhcpMAC), is(ipSaddr, make([]byte, 4)), udp(is(sport, port(dhcpClient))), accept()),
+			r("@th,256,32 0 iifname . @th,288,48 @macs iifname . ip saddr @addresses accept", is(dhcpRelay, make([]byte, 4)),
+				in(plan.SetMACs, iifname, dhcpMAC), in(plan.SetAddresses, iifname, ipSaddr), accept()),
 		}},
 		{name: "ip6-packet", rules: []rule{
 			r("ip6 saddr @own6 drop", in(plan.SetOwn6, ip6Saddr), drop()),
 			r("iifname @anyone goto ip6-content", in(plan.SetAnyone, iifname), branch("ip6-content")),
 			r("udp sport 547 drop", udp(is(sport, port(dhcp6Server))), drop()),
+			r("udp dport 547 jump dhcp6-request", udp(is(dport, port(dhcp6Server))), jump("dhcp6-request")),
 			r("ip6 saddr :: goto ip6-unspecified", is(ip6Saddr, make([]byte, 16)), branch("ip6-unspecified")),
 			r("iifname . ip6 saddr @addresses6 goto ip6-content", in(plan.SetAddress6, iifname, ip6Saddr), branch("ip6-content")),
 			r("ip6 saddr & ffc0:: != fe80:: ip6 saddr & ffff:ffff:ffff:ffff:: != @slaac drop", notMadeUp(ip6Saddr), drop()),
 			r("jump claim-source", jump("claim-source")),
 			r("goto ip6-content", branch("ip6-content")),
+		}},
+		// A relay would say whose MAC address it is that the server knows a guest by.
+		{name: "dhcp6-request", rules: []rule{
+			r("ip6 nexthdr udp @th,64,8 < 12 return", is(ip6Nexthdr, byte1(unix.IPPROTO_UDP)), below(dhcp6Type, byte1(relayForward)), back()),
+			r("drop", drop()),
 		}},
 		{name: "ip6-content", rules: []rule{
 			// What a packet has where headers can not be followed to the end is nothing, and not even different from ICMPv6.
@@ -204,9 +225,26 @@ func filterTable() *table {
 			r("icmpv6 type > nd-redirect accept", icmp6(above(icmpType, byte1(redirect))), accept()),
 			r("ip6 nexthdr != ipv6-icmp drop", isNot(ip6Nexthdr, byte1(unix.IPPROTO_ICMPV6)), drop()),
 			r("iifname @anyone goto nd-anyone", in(plan.SetAnyone, iifname), branch("nd-anyone")),
-			r("icmpv6 type nd-router-solicit accept", icmp6(is(icmpType, byte1(routerSolicit))), accept()),
-			r("icmpv6 type nd-neighbor-solicit accept", icmp6(is(icmpType, byte1(neighborSolicit))), accept()),
-			r("icmpv6 type nd-neighbor-advert goto nd-target", icmp6(is(icmpType, byte1(neighborAdvert))), branch("nd-target")),
+			r("icmpv6 type nd-router-solicit goto nd-router", icmp6(is(icmpType, byte1(routerSolicit))), branch("nd-router")),
+			r("icmpv6 type nd-neighbor-solicit goto nd-solicit", icmp6(is(icmpType, byte1(neighborSolicit))), branch("nd-solicit")),
+			r("icmpv6 type nd-neighbor-advert goto nd-advert", icmp6(is(icmpType, byte1(neighborAdvert))), branch("nd-advert")),
+		}},
+		// What a guest says of the link-layer address of its own is believed by the DHCPv6 server too, which knows it by that.
+		// A message has that option (1 or 2, of one unit of 8 bytes) or none: behind another one it could be hidden.
+		{name: "nd-router", rules: []rule{
+			r("ip6 length 8 accept", is(ip6Length, length(8)), accept()),
+			r("ip6 length 16 @th,64,16 0x0101 iifname . @th,80,48 @macs accept", is(ip6Length, length(16)),
+				is(rsOption, []byte{sourceLink, 1}), in(plan.SetMACs, iifname, rsMAC), accept()),
+		}},
+		{name: "nd-solicit", rules: []rule{
+			r("ip6 length 24 accept", is(ip6Length, length(24)), accept()),
+			r("ip6 length 32 @th,192,16 0x0101 iifname . @th,208,48 @macs accept", is(ip6Length, length(32)),
+				is(ndOption, []byte{sourceLink, 1}), in(plan.SetMACs, iifname, ndMAC), accept()),
+		}},
+		{name: "nd-advert", rules: []rule{
+			r("ip6 length 24 goto nd-target", is(ip6Length, length(24)), branch("nd-target")),
+			r("ip6 length 32 @th,192,16 0x0201 iifname . @th,208,48 @macs goto nd-target", is(ip6Length, length(32)),
+				is(ndOption, []byte{targetLink, 1}), in(plan.SetMACs, iifname, ndMAC), branch("nd-target")),
 		}},
 		{name: "ip6-unspecified", rules: []rule{
 			r("icmpv6 type mld-listener-report accept", icmp6(is(icmpType, byte1(listenerReport))), accept()),
@@ -255,6 +293,27 @@ func claim(text string, address field) []rule {
 		r("add @claimants { iifname limit rate 1/minute burst 16 packets } add @claims { iifname . "+text+" } add @claimed { "+text+" } return",
 			limit(setClaimants, iifname, claimsPerMinute, claimsAtOnce), add(setClaims, iifname, address), add(setClaimed, address), back()),
 		r("drop", drop()),
+	}
+}
+
+// routerTable has a network's router send packets out by the uplink and bring back what comes from there, and nothing else:
+// guests reach each other without it. One that sent it packets for all addresses of the subnet would otherwise have it look
+// for as many neighbours, and the kernel knows about a thousand at a time for all networks and the host together.
+//
+// What bridges pass on between guests gets here too where br_netfilter is loaded. The mark tells it from what was sent to
+// the router.
+func routerTable() *table {
+	return &table{
+		Table: nftables.Table{Family: nftables.TableFamilyINet, Name: "eve-metadata-router"},
+		chains: []chain{
+			{
+				name: "forward", kind: nftables.ChainTypeFilter, hook: nftables.ChainHookForward, policy: nftables.ChainPolicyAccept,
+				rules: []rule{
+					r(`meta mark 1 iifname != "up0" oifname != "up0" drop`, is(mark, markUp), isNot(iifname, ifname(plan.UplinkEnd)),
+						isNot(oifname, ifname(plan.UplinkEnd)), drop()),
+				},
+			},
+		},
 	}
 }
 

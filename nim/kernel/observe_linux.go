@@ -112,7 +112,7 @@ func (s *space) observe(bridge string) (ns plan.Namespace, err error) {
 	if ns.Sysctls, err = s.sysctls(plan.Sysctls(bridge)); err != nil {
 		return ns, err
 	}
-	ns.Tables, err = s.tables(plan.FilterTable, plan.UplinkTable)
+	ns.Tables, err = s.tables(plan.FilterTable, plan.RouterTable, plan.UplinkTable)
 	return ns, err
 }
 

@@ -84,6 +84,7 @@ func (p *planner) manage(there bool) {
 	p.removeBridges(overflow)
 	// Whoever gets a port is held to what is his from the first packet on.
 	p.elements(p.here, FilterTable, p.here.tables[FilterTable], filterSets(p.network, trunks(p.network.Bridge.Name, overflow)))
+	p.table(p.here, RouterTable)
 	p.bridge()
 	for _, name := range overflow {
 		p.overflow(name)

@@ -7,6 +7,8 @@ const (
 	// FilterTable is on the bridges of a managed network and holds guests to what is theirs. Nothing is let in from an
 	// interface that is in none of its sets.
 	FilterTable = "bridge eve-metadata"
+	// RouterTable is in the namespace of a managed network. It has no sets.
+	RouterTable = "inet eve-metadata-router"
 	// UplinkTable is in the namespace of a managed network that has an uplink, and gives what leaves it the uplink's
 	// addresses. It has no sets.
 	UplinkTable = "inet eve-metadata-uplink"

@@ -73,7 +73,7 @@ func (o *outside) network(t testing.TB, root string, k *kernel.Kernel, i int) {
 	n.address(plan.UplinkEnd, u.Inner.String(), u.Inner6.String())
 	n.route("0.0.0.0/0", u.Host.Addr().String())
 	n.route("::/0", u.Host6.Addr().String())
-	n.apply(plan.TableAdd{Netns: n.name, Table: plan.UplinkTable})
+	n.apply(plan.TableAdd{Netns: n.name, Table: plan.RouterTable}, plan.TableAdd{Netns: n.name, Table: plan.UplinkTable})
 	o.networks[i], o.guests[i], o.ports[i], o.transit[i] = n, g, u.Port, u
 }
 

@@ -387,6 +387,16 @@ func udp(sport, dport uint16) []byte {
 	return slices.Concat(be16(sport, dport, 8+4, 0), []byte("data"))
 }
 
+// datagram is one of UDP with content.
+func datagram(sport, dport uint16, content []byte) []byte {
+	return slices.Concat(be16(sport, dport, uint16(8+len(content)), 0), content)
+}
+
+// dhcp is what begins a DHCP message, up to the MAC address of the client, from a relay unless that is 0.0.0.0.
+func dhcp(client plan.MAC, relay netip.Addr) []byte {
+	return slices.Concat([]byte{1, 1, 6, 0}, make([]byte, 20), relay.AsSlice(), client[:], make([]byte, 10))
+}
+
 func ip4(src netip.Addr, flags uint16, content []byte) []byte {
 	head := slices.Concat([]byte{0x45, 0}, be16(uint16(20+len(content)), 1, flags), []byte{64, unix.IPPROTO_UDP, 0, 0},
 		src.AsSlice(), []byte{255, 255, 255, 255})
@@ -426,7 +436,7 @@ func icmp6(src netip.Addr, kind uint8, body ...byte) []byte {
 // neighbour is a solicitation (135) or advertisement (136) of target, whose link-layer address is said to be mac's.
 func neighbour(src netip.Addr, kind uint8, target netip.Addr, mac plan.MAC) []byte {
 	head := []byte{0, 0, 0, 0}
-	option := slices.Concat([]byte{1, 1}, mac[:])
+	option := linkOption(1, mac)
 	if kind == 136 {
 		head[0], option[0] = 0x20, 2 // override
 	}
@@ -435,6 +445,9 @@ func neighbour(src netip.Addr, kind uint8, target netip.Addr, mac plan.MAC) []by
 	}
 	return icmp6(src, kind, slices.Concat(head, target.AsSlice(), option)...)
 }
+
+// linkOption is an option with a link-layer address: the source's (1) or the target's (2).
+func linkOption(kind byte, mac plan.MAC) []byte { return slices.Concat([]byte{kind, 1}, mac[:]) }
 
 // extension is a header of options that say nothing, hop-by-hop or for the destination.
 func extension(next uint8) []byte { return []byte{next, 0, 1, 4, 0, 0, 0, 0} }

@@ -128,6 +128,17 @@ func (l *segment) attempts() []attempt {
 	stolen := neighbour(m.ip6, 136, b.ip6, m.mac)
 	stolenARP := arp(2, m.mac, b.ip4, b.ip4)
 	long := bytes.Repeat([]byte{0}, 16)
+	none, nonceOption := netip.IPv4Unspecified(), []byte{14, 1, 0, 0, 0, 0, 0, 0}
+	request, stolenRequest := dhcp(m.mac, none), dhcp(b.mac, none)
+	solicit := func(options ...[]byte) []byte {
+		return plain6(m.ip6, icmp6(m.ip6, 135, slices.Concat(append([][]byte{{0, 0, 0, 0}, b.ip6.AsSlice()}, options...)...)...))
+	}
+	advertise := func(options ...[]byte) []byte {
+		return plain6(m.ip6, icmp6(m.ip6, 136, slices.Concat(append([][]byte{{0x20, 0, 0, 0}, m.ip6.AsSlice()}, options...)...)...))
+	}
+	seekRouter := func(options ...[]byte) []byte {
+		return plain6(m.local, icmp6(m.local, 133, slices.Concat(append([][]byte{{0, 0, 0, 0}}, options...)...)...))
+	}
 	return []attempt{
 		{"ARP request", arpFrame(m.mac, 1, m.mac, m.ip4, b.ip4), true},
 		{"ARP announcement", arpFrame(m.mac, 2, m.mac, m.ip4, m.ip4), true},
@@ -144,7 +155,13 @@ func (l *segment) attempts() []attempt {
 		{"IPv4 fragment", frame4(ip4(m.ip4, 0x2000, udp(1, 2))), true},
 		{"IPv4 next fragment", frame4(ip4(m.ip4, 2, udp(1, 2))), true},
 		{"IPv4 next fragment that begins as DHCP answers do", frame4(ip4(m.ip4, 2, udp(67, 68))), true},
-		{"DHCP request", frame4(ip4(netip.IPv4Unspecified(), 0, udp(68, 67))), true},
+		{"DHCP request", frame4(ip4(none, 0, datagram(68, 67, request))), true},
+		{"DHCP request of one with an address", frame4(ip4(m.ip4, 0, datagram(68, 67, request))), true},
+		{"DHCP request for Bob", frame4(ip4(none, 0, datagram(68, 67, stolenRequest))), false},
+		{"DHCP request for Bob of one with an address", frame4(ip4(m.ip4, 0, datagram(68, 67, stolenRequest))), false},
+		{"DHCP request as by a relay", frame4(ip4(m.ip4, 0, datagram(68, 67, dhcp(m.mac, m.ip4)))), false},
+		{"DHCP request, first fragment", frame4(ip4(m.ip4, 0x2000, datagram(68, 67, request))), false},
+		{"DHCP request that ends before the client", frame4(ip4(none, 0, datagram(68, 67, request[:28]))), false},
 		{"IPv4 of Bob", frame4(ip4(b.ip4, 0, udp(1, 2))), false},
 		{"IPv4 of Bob, fragment", frame4(ip4(b.ip4, 2, udp(1, 2))), false},
 		{"IPv4 of the gateway", frame4(ip4(gateway, 0, udp(1, 2))), false},
@@ -166,6 +183,19 @@ func (l *segment) attempts() []attempt {
 		{"MLD done", mld(132), true},
 		{"MLD report of version 2", mld(143), true},
 		{"router solicitation", plain6(m.local, icmp6(m.local, 133, 0, 0, 0, 0)), true},
+		{"router solicitation with the own MAC address", seekRouter(linkOption(1, m.mac)), true},
+		{"router solicitation with Bob's MAC address", seekRouter(linkOption(1, b.mac)), false},
+		{"neighbour solicitation without a MAC address", solicit(), true},
+		{"neighbour solicitation with Bob's MAC address", solicit(linkOption(1, b.mac)), false},
+		{"neighbour solicitation with Bob's MAC address behind its own", solicit(linkOption(1, m.mac), linkOption(1, b.mac)), false},
+		{"neighbour solicitation with Bob's MAC address behind something", solicit(nonceOption, linkOption(1, b.mac)), false},
+		{"neighbour advertisement without a MAC address", advertise(), true},
+		{"neighbour advertisement with Bob's MAC address", advertise(linkOption(2, b.mac)), false},
+		{"neighbour advertisement with Bob's MAC address behind its own", advertise(linkOption(2, m.mac), linkOption(2, b.mac)), false},
+		{"DHCPv6 request", frame6(ip6(m.local, udpNext, datagram(546, 547, []byte{1, 0, 0, 1}))), true},
+		{"DHCPv6 request as by a relay", frame6(ip6(m.local, udpNext, datagram(546, 547, []byte{12, 0, 0, 1}))), false},
+		{"DHCPv6 request behind options", frame6(ip6(m.local, destination, append(extension(udpNext), datagram(546, 547, []byte{1, 0, 0, 1})...))), false},
+		{"DHCPv6 request, first fragment", frame6(ip6(m.local, fragmentNext, append(fragment(udpNext, 0, true), udp(546, 547)...))), false},
 		{"router solicitation without an address", plain6(unspecified, icmp6(unspecified, 133, 0, 0, 0, 0)), true},
 		{"neighbour solicitation of Bob", plain6(m.ip6, neighbour(m.ip6, 135, b.ip6, m.mac)), true},
 		{"neighbour advertisement", plain6(m.ip6, neighbour(m.ip6, 136, m.local, m.mac)), true},
@@ -472,5 +502,37 @@ func TestAddressMoves(t *testing.T) {
 	}
 	if !l.passes(c, datagram(c), l.node, "br0") {
 		t.Error("the new owner does not have the address")
+	}
+}
+
+// A guest that has its router send packets for addresses of its own subnet does not make it look for neighbours: of these
+// the kernel knows no more than a number for all networks together. Guests reach each other all the same.
+func TestNoNeighboursForStrangers(t *testing.T) {
+	t.Parallel()
+	l := newSegment(t)
+	router := plan.TableAdd{Netns: l.name, Table: plan.RouterTable}
+	l.apply(router)
+	ask := func(address, via string) bool {
+		t.Helper()
+		a := netip.MustParseAddr(address)
+		l.mallory.route(netip.PrefixFrom(a, a.BitLen()).String(), via)
+		l.mallory.dial(netip.AddrPortFrom(a, 80).String(), hurry)
+		all, err := l.handle.NeighList(l.link("br0").Attrs().Index, netlink.FAMILY_ALL)
+		must(t, err)
+		// Before it redirects a guest, once a second, the kernel makes an entry in which it looks for nobody.
+		return slices.ContainsFunc(all, func(e netlink.Neigh) bool { return e.IP.String() == address && e.State != netlink.NUD_NONE })
+	}
+	if ask("10.0.0.77", gateway.String()) || ask("2001:db8::77", gateway6.String()) {
+		t.Error("the router looks for a neighbour")
+	}
+	l.bob.listen("[::]:80", "Bob")
+	for _, a := range []netip.Addr{l.bob.ip4, l.bob.ip6} {
+		if got := l.mallory.dial(netip.AddrPortFrom(a, 80).String(), patience); got == "" {
+			t.Errorf("Bob does not answer at %s", a)
+		}
+	}
+	l.apply(plan.TableDel(router))
+	if !ask("10.0.0.78", gateway.String()) || !ask("2001:db8::78", gateway6.String()) {
+		t.Error("without the table it does not look for one either")
 	}
 }
