@@ -46,15 +46,16 @@ func newConnections(log logrus.FieldLogger) *connections {
 	}
 }
 
-// limited is a listener that closes the connections that are too many. Of the others it finds out where they
-// come from.
+// limited is a listener that closes the connections that are too many, and those of callers that are nobody only because
+// the network is flooded: a guest tries again after that, but takes for final that it has no metadata. Of the others it
+// finds out where they come from.
 type limited struct {
 	net.Listener
 	callers callers
 	all     *connections
 }
 
-// Accept returns the next connection that is not one too many.
+// Accept returns the next connection that is not to be closed.
 func (l limited) Accept() (net.Conn, error) {
 	for {
 		conn, err := l.Listener.Accept()
@@ -63,9 +64,12 @@ func (l limited) Accept() (net.Conn, error) {
 		}
 		address, err := callerAddress(conn.RemoteAddr().String())
 		if err == nil {
-			from := origin{address, synMAC(conn)}
-			if gone := l.all.admit(l.whose(from), address); gone != nil {
-				return &counted{Conn: conn, from: from, gone: sync.OnceFunc(gone)}, nil
+			mac, lost := synMAC(conn)
+			from := origin{address, mac}
+			if whose := l.whose(from); whose != "" || !lost {
+				if gone := l.all.admit(whose, address); gone != nil {
+					return &counted{Conn: conn, from: from, gone: sync.OnceFunc(gone)}, nil
+				}
 			}
 		}
 		_ = conn.Close() // nothing was said yet

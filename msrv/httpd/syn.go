@@ -24,21 +24,32 @@ const (
 
 // synMAC is the MAC address that a connection's SYN came from; zero when that is not known: the listener does not save
 // SYNs, the kernel had so many of them that it answered with cookies (tcp_syncookies in tcp(7)), or the interface has no
-// such addresses, as the loopback interface. The kernel tells it once.
-func synMAC(conn net.Conn) store.MAC {
+// such addresses, as the loopback interface. The kernel tells it once. Lost says that it is the cookies: the connection
+// after this one may have a SYN again.
+func synMAC(conn net.Conn) (mac store.MAC, lost bool) {
 	sc, ok := conn.(syscall.Conn)
 	if !ok {
-		return store.MAC{}
+		return store.MAC{}, false
 	}
 	raw, err := sc.SyscallConn()
 	if err != nil {
-		return store.MAC{}
+		return store.MAC{}, false
 	}
 	var syn []byte
-	if raw.Control(func(fd uintptr) { syn = savedSYN(fd) }) != nil {
-		return store.MAC{} // it is closed already
+	err = raw.Control(func(fd uintptr) {
+		syn = savedSYN(fd)
+		lost = len(syn) == 0 && savesSYN(fd)
+	})
+	if err != nil {
+		return store.MAC{}, false // it is closed already
 	}
-	return sourceMAC(syn)
+	return sourceMAC(syn), lost
+}
+
+// savesSYN tells whether the listener that a connection comes from saves SYNs.
+func savesSYN(fd uintptr) bool {
+	saves, err := unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_SAVE_SYN)
+	return err == nil && saves != 0
 }
 
 // sourceMAC reads the sender out of a saved SYN; zero out of anything else.

@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"syscall"
@@ -224,13 +225,19 @@ func (g *guest) ask(from, at string) string {
 	return ask(g.t, c, at, "")
 }
 
-// ask asks at a metadata address and returns the answer.
-func ask(t *testing.T, c *http.Client, at, path string) string {
+// request is one at a metadata address.
+func request(t *testing.T, at, path string) *http.Request {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://metadata/"+path, nil)
 	must(t, err)
 	req.URL.Host = netip.AddrPortFrom(netip.MustParseAddr(at), 80).String()
-	res, err := c.Do(req)
+	return req
+}
+
+// ask asks at a metadata address and returns the answer.
+func ask(t *testing.T, c *http.Client, at, path string) string {
+	t.Helper()
+	res, err := c.Do(request(t, at, path))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -288,6 +295,35 @@ func TestGuestsAreKnown(t *testing.T) {
 			}
 		})
 	}
+}
+
+// While the kernel answers with SYN cookies, guests are known by their addresses. Who can not be known by that is not told
+// that it is nobody: its connection ends, and it may try again.
+func TestFlooded(t *testing.T) {
+	t.Parallel()
+	n := newNetwork(t, "")
+	n.knows(1)
+	g := n.guest(1)
+	n.cookies("2") // always
+	for _, at := range []string{metadata4, metadata6} {
+		if got := g.ask("", at); got != "u-1 on eth0" {
+			t.Errorf("at %s it is %q", at, got)
+		}
+	}
+	if res, err := g.client("").Do(request(t, metadataLocal, "")); err == nil {
+		res.Body.Close()
+		t.Errorf("at %s it is told %s", metadataLocal, res.Status)
+	}
+	n.cookies("1") // when there are too many
+	if got := g.ask("", metadataLocal); got != "u-1 on eth0" {
+		t.Errorf("at %s it is %q afterwards", metadataLocal, got)
+	}
+}
+
+// cookies says when the network's kernel is to answer with SYN cookies; see tcp(7).
+func (n *network) cookies(when string) {
+	n.t.Helper()
+	must(n.t, n.ns.Do(func() error { return os.WriteFile("/proc/sys/net/ipv4/tcp_syncookies", []byte(when), 0) }))
 }
 
 // Who takes the address of a guest that is away is not that guest, in either IP version.
