@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"github.com/lf-edge/eve-metadata/pkg/atomicfile"
+	"github.com/lf-edge/eve-metadata/pkg/share"
 )
 
 // SecretSize is the size of the device's secret in bytes.
@@ -40,7 +41,7 @@ func Secret(root string) ([]byte, error) {
 // makeSecret makes the file, unless another process has made it at the same time: both then have the
 // same secret. It is durable before anything is derived from it.
 func makeSecret(root, path string) ([]byte, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := share.Folder(filepath.Dir(path), 0); err != nil {
 		return nil, fmt.Errorf("make device secret: %w", err)
 	}
 	secret := make([]byte, SecretSize)
