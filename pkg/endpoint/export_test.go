@@ -10,6 +10,9 @@ import (
 // MaxMessage is the largest datagram that is read.
 const MaxMessage = maxMessage
 
+// MaxServers is how many servers are served at a time.
+const MaxServers = maxServers
+
 // Parse reads a datagram, and returns it as it would be sent.
 func Parse(datagram []byte) ([]byte, error) {
 	m, err := parse(datagram)

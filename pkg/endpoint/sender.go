@@ -32,6 +32,10 @@ const seqpacket = "unixpacket"
 // It connects again, and gets the set as it is then.
 const writeTimeout = 10 * time.Second
 
+// maxServers is how many servers are served at a time. There is one, or two for a moment while it starts again; one that
+// somebody has taken over must not use up the manager's descriptors.
+const maxServers = 16
+
 // Sender hands the endpoints of a board, sockets included, to servers in other processes. It is a task.Task.
 type Sender struct {
 	// Board has the endpoints. Their listeners are TCP sockets of package net.
@@ -55,8 +59,8 @@ func (*Sender) String() string { return "endpoints for other processes" }
 // Ready is closed when servers can connect.
 func (s *Sender) Ready() <-chan struct{} { return s.ready.Done() }
 
-// Run serves any number of servers until ctx ends, and returns nil then. None of them makes another one, or who posts on
-// the board, wait. When ctx has ended, no endpoint is taken away from them: the next process goes on from there.
+// Run serves servers until ctx ends, and returns nil then. None of them makes another one, or who posts on the board, wait;
+// who comes while there are too many is hung up on. When ctx has ended, no endpoint is taken away from them: the next process goes on from there.
 func (s *Sender) Run(ctx context.Context) error {
 	l, err := s.listen()
 	if err != nil {
@@ -66,6 +70,9 @@ func (s *Sender) Run(ctx context.Context) error {
 	defer stop()
 	var serving sync.WaitGroup
 	defer serving.Wait()
+	servable, cancel := context.WithCancel(ctx)
+	defer cancel()
+	places := make(chan struct{}, maxServers)
 	s.ready.Set()
 	for {
 		conn, err := l.AcceptUnix()
@@ -79,7 +86,15 @@ func (s *Sender) Run(ctx context.Context) error {
 			_ = l.Close() // the other error says more
 			return fmt.Errorf("hand out endpoints: %w", err)
 		}
-		serving.Go(func() { s.serve(ctx, conn) })
+		select {
+		case places <- struct{}{}:
+			serving.Go(func() {
+				s.serve(servable, conn)
+				<-places
+			})
+		default:
+			_ = conn.Close() // nothing was said
+		}
 	}
 }
 

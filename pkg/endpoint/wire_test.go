@@ -360,3 +360,42 @@ func TestSlowServer(t *testing.T) {
 
 // other is another endpoint's listener on the same socket.
 type other struct{ *net.TCPListener }
+
+// A server that connects again and again takes no more than so many places, and who comes when one is free gets it.
+func TestTooManyServers(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "endpoints.sock")
+	here := endpoint.NewBoard()
+	here.Post(nil)
+	s := &endpoint.Sender{Board: here, Path: path, Log: quiet()}
+	run(t, s)
+	<-s.Ready()
+	served := func() (*net.UnixConn, bool) {
+		conn, err := net.DialUnix("unixpacket", nil, &net.UnixAddr{Name: path, Net: "unixpacket"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		n, err := conn.Read(make([]byte, endpoint.MaxMessage))
+		return conn, n > 0 && err == nil
+	}
+	first, ok := served()
+	for i := 1; ok && i < endpoint.MaxServers; i++ {
+		_, ok = served()
+	}
+	if !ok {
+		t.Fatal("there are fewer places than there should be")
+	}
+	if _, ok := served(); ok {
+		t.Error("one too many is served")
+	}
+	_ = first.Close()
+	for end := time.Now().Add(10 * time.Second); ; {
+		if _, ok := served(); ok {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("a place that was given up is not free")
+		}
+	}
+}

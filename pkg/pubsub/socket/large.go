@@ -61,7 +61,8 @@ func writeNew(dir string, l wire.Large, group int) (string, error) {
 	}
 	_, err = f.Write(l.Content)
 	if err == nil && group != 0 {
-		err = share.With(f.Name(), group, 0o640)
+		// By the descriptor: in this folder the group may have put something else in the place of the name.
+		err = errors.Join(f.Chown(-1, group), f.Chmod(0o640))
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		removeAll([]string{f.Name()})
