@@ -109,7 +109,7 @@ func New(cfg Config) (*Manager, error) {
 	if cfg.DryRun {
 		return m, nil
 	}
-	dir := filepath.Join("/", cfg.Root, "run/mdnim/dnsmasq")
+	dir := ServersDir(cfg.Root)
 	keeper, err := dnsmasq.NewKeeper(dnsmasq.Config{Dir: dir, Log: cfg.Log, Changed: m.notice})
 	if err != nil {
 		return nil, err
@@ -181,6 +181,10 @@ func (m *Manager) close() error {
 	m.servers.Close()
 	return errors.Join(append(errs, m.state.networkStatus.Detach(), m.state.appStatus.Detach(), m.state.attachments.Detach())...)
 }
+
+// ServersDir is where the files of the networks' DHCP and DNS servers are. It is not in the manager's own folder, in which
+// sockets are and not everybody is let in.
+func ServersDir(root string) string { return filepath.Join("/", root, "run/mdnim-dnsmasq") }
 
 // NetworkStatusTopic is where the state of app networks is published, keyed by the network instance's UUID.
 func NetworkStatusTopic() pubsub.Topic[eve.NetworkInstanceStatus] {

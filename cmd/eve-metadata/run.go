@@ -121,7 +121,7 @@ func newParts(o runOptions, driver *socket.Driver, log *logrus.Logger) (*task.Gr
 
 // sweep removes the service's folders: all that is called after its own agents, and nobody else's.
 func sweep(root string) error {
-	var errs []error
+	errs := []error{os.RemoveAll(nim.ServersDir(root))}
 	for _, agent := range []string{eve.AgentFeed, eve.AgentNim, eve.AgentServe} {
 		for _, parent := range []string{"/run", "/var/run", "/persist", "/persist/status", "/persist/pubsub-large"} {
 			errs = append(errs, os.RemoveAll(filepath.Join(root, parent, agent)))

@@ -14,6 +14,8 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/lf-edge/eve-metadata/pkg/share"
+
 	"github.com/lf-edge/eve-metadata/pkg/netns"
 )
 
@@ -63,7 +65,7 @@ type Keeper struct {
 
 // NewKeeper returns a Keeper. It finds the processes that an earlier one left running; nothing is done to them yet.
 func NewKeeper(config Config) (*Keeper, error) {
-	if err := os.MkdirAll(config.Dir, dirMode); err != nil {
+	if err := share.Passage(config.Dir); err != nil {
 		return nil, fmt.Errorf("keep dnsmasq: %w", err)
 	}
 	found, err := findProcesses(config.Dir)

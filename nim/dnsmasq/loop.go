@@ -16,6 +16,8 @@ import (
 
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
+
+	"github.com/lf-edge/eve-metadata/pkg/share"
 )
 
 // wish is what is wanted of one network's dnsmasq.
@@ -212,12 +214,12 @@ func (l *loop) start(ns Namespace, files map[string][]byte) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(l.dir, dirMode); err != nil {
+	if err := share.Passage(l.dir); err != nil {
 		return fmt.Errorf("start dnsmasq: %w", err)
 	}
 	before := l.owners()
-	for name, content := range files {
-		if err := replace(filepath.Join(l.dir, name), content); err != nil {
+	for _, name := range slices.Sorted(maps.Keys(files)) { // what keeps failing is the same each time
+		if err := replace(filepath.Join(l.dir, name), files[name]); err != nil {
 			return fmt.Errorf("start dnsmasq: write %s: %w", name, err)
 		}
 	}
@@ -321,13 +323,17 @@ func (l *loop) releaseLeases(w wish) (again time.Duration) {
 	return releasePatience
 }
 
-// dirMode lets others in: dnsmasq reads its files as another user.
-const dirMode, fileMode = 0o755, 0o644
+// fileMode lets others read: dnsmasq reads its files as another user.
+const fileMode = 0o644
 
 // replace puts a file in place whole or not at all. It need not outlive a loss of power, as processes do not.
 func replace(path string, content []byte) error {
 	temporary := path + "~"
-	if err := os.WriteFile(temporary, content, fileMode); err != nil {
+	err := os.WriteFile(temporary, content, fileMode)
+	if err == nil {
+		err = os.Chmod(temporary, fileMode) // whatever the umask is
+	}
+	if err != nil {
 		return err
 	}
 	return os.Rename(temporary, path)

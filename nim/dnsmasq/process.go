@@ -37,6 +37,7 @@ type process struct {
 	ready     chan struct{} // closed when it says that it has started
 	log       *os.File      // nil: one that was found
 	lastLine  string        // of the log; read it after release
+	killed    bool          // by a signal, as far as is known; read it when exited is closed
 	readers   sync.WaitGroup
 }
 
@@ -99,6 +100,9 @@ func watch(pidfd, pid, session int, namespace uint64) (*process, error) {
 	return p, nil
 }
 
+// codeExited is CLD_EXITED of sigaction(2): the process ended by itself.
+const codeExited = 1
+
 // hasExited tells whether the process has ended, which makes its pidfd readable. Then its children end too, lest they keep
 // the sockets from its successor, and a child of ours is reaped.
 func (p *process) hasExited(pidfd uintptr) bool {
@@ -110,7 +114,9 @@ func (p *process) hasExited(pidfd uintptr) bool {
 	if p.leads() {
 		p.killGroup(fd)
 	}
-	_ = unix.Waitid(unix.P_PIDFD, fd, nil, unix.WEXITED|unix.WNOHANG, nil) // no child of ours: nothing to reap
+	var info unix.Siginfo
+	err = unix.Waitid(unix.P_PIDFD, fd, &info, unix.WEXITED|unix.WNOHANG, nil) // no child of ours: nothing to reap
+	p.killed = err == nil && info.Code != codeExited
 	return true
 }
 
@@ -159,10 +165,16 @@ func (p *process) ended() <-chan struct{} {
 	return p.exited
 }
 
+// errKilled says that a process did not end by itself. Its log has no reason then.
+var errKilled = errors.New("dnsmasq was killed")
+
 // failure says why a process has ended, as far as it said so itself. It releases the process.
 func (p *process) failure() error {
 	p.readers.Wait() // the end of the log comes with that of the process
 	p.release()
+	if p.killed {
+		return errKilled
+	}
 	return fmt.Errorf("dnsmasq ended: %s", cmp.Or(p.lastLine, "it did not say why"))
 }
 

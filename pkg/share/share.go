@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package share makes the folders in which the service's processes meet: each of them is for its owner, and for the one
-// group whose members are let in.
+// group whose members are let in, or for everybody.
 //
 // In come a path and who is let in; out comes the folder, the way to it open for everybody. Whoever makes sockets and
 // files that another process of the service reads calls it.
@@ -27,7 +27,7 @@ const (
 //
 // To give a folder to a group, the caller has to own it, and to be in the group or to have CAP_CHOWN.
 func Folder(path string, group int) error {
-	if err := makePassage(filepath.Dir(path)); err != nil {
+	if err := Passage(filepath.Dir(path)); err != nil {
 		return err
 	}
 	if err := os.Mkdir(path, private); err != nil && !errors.Is(err, os.ErrExist) {
@@ -48,8 +48,9 @@ func With(path string, group int, mode os.FileMode) error {
 	return os.Chmod(path, mode)
 }
 
-// makePassage makes a folder and those above it, open for everybody whatever the umask is.
-func makePassage(path string) error {
+// Passage makes a folder and those above it, open for everybody to pass and to look, whatever the umask is. What is there is
+// left as it is.
+func Passage(path string) error {
 	info, err := os.Stat(path)
 	if err == nil {
 		if !info.IsDir() {
@@ -57,7 +58,7 @@ func makePassage(path string) error {
 		}
 		return nil
 	}
-	if err := makePassage(filepath.Dir(path)); err != nil {
+	if err := Passage(filepath.Dir(path)); err != nil {
 		return err
 	}
 	if err := os.Mkdir(path, passage); err != nil {

@@ -39,7 +39,7 @@ var rules = map[string][]string{
 	"msrv/intake":        {"msrv/instance", "msrv/store", "pkg"},
 	"msrv":               {"msrv", "pkg"},
 	"nim/kernel":         {"nim/plan", "pkg/netns"},
-	"nim/dnsmasq":        {"pkg/netns"},
+	"nim/dnsmasq":        {"pkg/netns", "pkg/share"},
 	"nim/intake":         {"nim/plan", "nim/dnsmasq", "pkg"},
 	"nim":                {"nim", "pkg"},
 	// What is under pkg stands alone, but for what it is made of.

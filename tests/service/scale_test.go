@@ -232,7 +232,7 @@ func (w *world) watchLinks(network string) (names func() []string) {
 // serverFiles returns what the only server has been told, by name of file, without its leases.
 func (w *world) serverFiles() map[string]string {
 	w.t.Helper()
-	paths, err := filepath.Glob(filepath.Join(w.root, "run/mdnim/dnsmasq/*/*"))
+	paths, err := filepath.Glob(filepath.Join(w.root, "run/mdnim-dnsmasq/*/*"))
 	if err != nil {
 		w.t.Fatal(err)
 	}

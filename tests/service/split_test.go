@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -157,6 +158,32 @@ func (w *world) checkPrivileges() {
 			w.t.Errorf("msrv has %s %q, want %q", name, has[name], value)
 		}
 	}
+	w.checkServers()
+}
+
+// checkServers looks at who the DHCP and DNS servers are, which guests talk to as well.
+func (w *world) checkServers() {
+	w.t.Helper()
+	u, err := user.Lookup("dnsmasq")
+	if err != nil || !othersHere() {
+		return // they are who started them
+	}
+	w.await("servers", func() error {
+		servers := w.servers()
+		if len(servers) != 2 {
+			return fmt.Errorf("there are %d, want 2", len(servers))
+		}
+		for _, pid := range servers {
+			status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+			if err != nil {
+				return err
+			}
+			if !strings.Contains(string(status), "\nUid:\t"+u.Uid+"\t") {
+				return fmt.Errorf("process %d is not user %s", pid, u.Uid)
+			}
+		}
+		return nil
+	})
 }
 
 // othersHere says whether there are other users than root: in an ordinary user's namespace there are none.
