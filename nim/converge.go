@@ -114,17 +114,30 @@ func (m *Manager) applyNetwork(n *network, in intake.Input, r intake.Result) fai
 	}
 	failed := m.carryOut(n, s, want, r)
 	n.place, n.settled = want, len(failed) == 0
-	n.bridgeIndex = s.Index(want.Bridge.Name)
 	if err := n.listen(s, wantedSockets(n.id, want, r.Gateway)); err != nil {
 		failed.add(ofBridge, err)
 	}
 	if err := m.serve(n, s, r.Server); err != nil {
 		failed.add(ofServer, err)
 	}
+	if err := missing(want, s); err != nil {
+		failed = failures{ofBridge: err} // whatever else failed did so for that reason
+	}
 	if err := s.Close(); err != nil {
 		failed.add(ofBridge, err)
 	}
 	return failed
+}
+
+// missing says what others have not made yet, or have taken away.
+func missing(place plan.Network, s session) error {
+	switch {
+	case place.Attach == plan.Existing && s.ID() == 0:
+		return fmt.Errorf("namespace %q is not there", place.Namespace)
+	case place.Attach == plan.OnBridge && s.Index(place.Bridge.Name) == 0:
+		return fmt.Errorf("bridge %q is not there", place.Bridge.Name)
+	}
+	return nil
 }
 
 // carryOut makes the kernel have what is wanted of a network.
@@ -147,7 +160,7 @@ func (m *Manager) carryOut(n *network, s session, want plan.Network, r intake.Re
 	}
 	if via := uplinkInterface(want); via != "" {
 		if _, err := net.InterfaceByName(via); err != nil {
-			failed.add(ofUplink, fmt.Errorf("reach the outside by interface %q: %w", via, err))
+			failed.add(ofUplink, fmt.Errorf("reach the outside: the host has no interface %q", via))
 		}
 	}
 	if want.Attach == plan.Existing {

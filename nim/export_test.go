@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"github.com/lf-edge/eve-metadata/nim/dnsmasq"
@@ -192,7 +193,14 @@ func (s *fakeSession) Listen(_ string, addrs ...netip.AddrPort) ([]net.Listener,
 	return open, errors.Join(errs...)
 }
 
-func (s *fakeSession) Path() string     { return s.name }
-func (s *fakeSession) ID() uint64       { return s.k.ID(s.name) }
-func (s *fakeSession) Index(string) int { return 7 }
-func (s *fakeSession) Close() error     { return nil }
+func (s *fakeSession) Path() string { return s.name }
+func (s *fakeSession) ID() uint64   { return s.k.ID(s.name) }
+func (s *fakeSession) Close() error { return nil }
+
+func (s *fakeSession) Index(link string) int {
+	links := s.k.Seen()[s.name].Links
+	if i := slices.IndexFunc(links, func(l plan.Link) bool { return l.Name == link }); i >= 0 {
+		return links[i].Index
+	}
+	return 0
+}

@@ -27,17 +27,17 @@ type network struct {
 	leases   map[intake.AdapterID]plan.Lease
 	outcomes map[intake.AdapterID]outcome
 
-	place       plan.Network // where it is, as it was last wanted there; nowhere when it has no namespace and no bridge
-	settled     bool         // it was as place says
-	attachment  eve.NetworkAttachment
-	bridgeIndex int
-	gateway     netip.Addr
-	duplicates  map[netip.Prefix]bool // addresses that somebody else has
+	place      plan.Network // where it is, as it was last wanted there; nowhere when it has no namespace and no bridge
+	settled    bool         // it was as place says
+	attachment eve.NetworkAttachment
+	gateway    netip.Addr
+	duplicates map[netip.Prefix]bool // addresses that somebody else has
 
-	sockets   []endpoint.Endpoint // open ones
-	namespace uint64              // in which they are
-	watched   watched
-	calm      calm
+	sockets     []endpoint.Endpoint // open ones
+	namespace   uint64              // in which they are
+	bridgeIndex int                 // of the bridge that they are on; 0 when it is missing
+	watched     watched
+	calm        calm
 
 	problem string // what was last logged
 	retry   retry
@@ -139,22 +139,25 @@ func wantedSockets(id string, place plan.Network, gateway netip.Addr) []endpoint
 }
 
 // listen makes the network's sockets be those that are wanted, in the namespace that a session is on. Those that are
-// open there already stay.
+// open there already stay, unless the bridge is another one by now: a socket that is bound to an interface, or to a
+// link-local address on it, hears nothing on the next one of that name.
 func (n *network) listen(s session, want []endpoint.Endpoint) error {
 	device := ""
 	if n.place.Attach == plan.OnBridge {
 		device = n.place.Bridge.Name // others in that namespace ask at the same addresses
 	}
+	bridge := s.Index(n.place.Bridge.Name)
+	stay := n.namespace == s.ID() && n.bridgeIndex == bridge
 	var errs []error
 	keep := n.sockets[:0:0]
 	for _, have := range n.sockets {
-		if n.namespace == s.ID() && indexOf(want, have) >= 0 {
+		if stay && indexOf(want, have) >= 0 {
 			keep = append(keep, have)
 			continue
 		}
 		errs = append(errs, have.Listener.Close())
 	}
-	n.sockets, n.namespace = keep, s.ID()
+	n.sockets, n.namespace, n.bridgeIndex = keep, s.ID(), bridge
 	missing := slices.DeleteFunc(slices.Clone(want), func(w endpoint.Endpoint) bool { return indexOf(n.sockets, w) >= 0 })
 	addrs := make([]netip.AddrPort, len(missing))
 	for i, w := range missing {

@@ -723,6 +723,19 @@ func TestSockets(t *testing.T) {
 				t.Errorf("socket %d is the same: %t, want %t", i, got, same)
 			}
 		}
+		// On another bridge of that name, all of them are opened anew.
+		b.must(b.fake.Disturb(plan.LinkDel{Netns: plan.NamespaceName(id), Link: "br0"}))
+		time.Sleep(time.Second)
+		synctest.Wait()
+		fourth, _ := b.board.Snapshot()
+		if diff := cmp.Diff(want, names(fourth)); diff != "" {
+			t.Errorf("endpoints on another bridge (-want +got):\n%s", diff)
+		}
+		for i, e := range fourth {
+			if e.Listener == third[i].Listener {
+				t.Errorf("socket %d is on the bridge that has gone", i)
+			}
+		}
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -117,7 +118,7 @@ func TestUplinkMissing(t *testing.T) {
 		defer stop()
 		synctest.Wait()
 		s := b.network("blue")
-		if !strings.Contains(s.PortErr.Error, `reach the outside by interface "nosuch0"`) || !s.Activated {
+		if !strings.Contains(s.PortErr.Error, `the host has no interface "nosuch0"`) || !s.Activated {
 			t.Errorf("activated %t, error of the port %q", s.Activated, s.PortErr.Error)
 		}
 	})
@@ -187,6 +188,30 @@ func TestExistingNamespace(t *testing.T) {
 		want := containerSeen()[containerNetns].Links[1]
 		if diff := cmp.Diff(want, b.links(containerNetns)["eth0"], cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
 			t.Errorf("the container's own interface (-before +after):\n%s", diff)
+		}
+		b.must(b.fake.Disturb(plan.NetnsDel{Netns: containerNetns}))
+		time.Sleep(time.Second) // of the bubble's time
+		synctest.Wait()
+		if got, want := b.network("blue").Error, fmt.Sprintf("namespace %q is not there", containerNetns); got != want {
+			t.Errorf("error %q, want %q", got, want)
+		}
+	})
+}
+
+// A bridge of others that is missing is all that is said, not what cannot be done without it.
+func TestMissingBridge(t *testing.T) {
+	withBench(t, func(b *bench) {
+		b.elsewhere("blue")
+		b.place("blue", eve.NetworkMetadata{Bridge: "bn1"})
+		b.complete()
+		b.listen = func(addr netip.AddrPort) (net.Listener, error) {
+			return nil, fmt.Errorf("listen %s: %w", addr, syscall.ENODEV)
+		}
+		stop := b.start()
+		defer stop()
+		synctest.Wait()
+		if got, want := b.network("blue").Error, `bridge "bn1" is not there`; got != want {
+			t.Errorf("error %q, want %q", got, want)
 		}
 	})
 }

@@ -206,7 +206,13 @@ func connect(to netip.AddrPort, zone int) (fd int, err error) {
 	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{Sec: 10}); err != nil {
 		return fd, err
 	}
-	return fd, unix.Connect(fd, sa)
+	for err = unix.EINTR; errors.Is(err, unix.EINTR); { // the runtime's signals come here too
+		err = unix.Connect(fd, sa)
+	}
+	if errors.Is(err, unix.EISCONN) { // meanwhile
+		err = nil
+	}
+	return fd, err
 }
 
 // A guest's connection tells its MAC address, and the next manager's socket is open before the last one's is closed. The

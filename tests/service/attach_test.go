@@ -136,7 +136,7 @@ func (m *machine) inventory() string {
 // Network: EVE's bn1, with web and pump, and bn2, with db. EVE answers for 169.254.169.254 on both.
 //
 // Phases: ask EVE; start, and ask us; attach bn1 no longer; attach it again, kill -9 the service and start it without;
-// be pump and ask as if it were web.
+// be pump and ask as if it were web; remove all; attach bn1 again, and have another bridge of that name in its place.
 func onBridge(iptables string) func(*testing.T, string) {
 	return func(t *testing.T, binary string) {
 		macs := map[string]string{"web": "00:16:3e:00:01:01", "pump": "00:16:3e:00:02:01", "db": "00:16:3e:00:03:01"}
@@ -217,5 +217,15 @@ func onBridge(iptables string) func(*testing.T, string) {
 		if diff := cmp.Diff(before, inventory()); diff != "" {
 			t.Errorf("what is on the device (-before +after):\n%s", diff)
 		}
+
+		attach()
+		device.sh(`
+			ip link del bn1
+			ip link add bn1 type bridge
+			ip addr add 10.1.0.1/24 dev bn1
+			ip link set bn1 up
+			ip link set nbu1x1 master bn1
+			ip link set nbu1x2 master bn1`)
+		serves("", web, pump)
 	}
 }
