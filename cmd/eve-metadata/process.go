@@ -60,7 +60,7 @@ func (p *process) serve(ctx context.Context, tasks task.Task, log *logrus.Logger
 	go func() {
 		select {
 		case <-tasks.Ready():
-			log.Info("ready")
+			log.WithField("process", tasks.String()).Info("ready")
 			p.manager.tell("READY=1", log)
 		case <-ctx.Done():
 		}
@@ -70,7 +70,7 @@ func (p *process) serve(ctx context.Context, tasks task.Task, log *logrus.Logger
 	if errors.Is(err, pubsub.ErrInUse) {
 		return fmt.Errorf("%w: %w", errRunning, err)
 	}
-	log.Info("stopped")
+	log.WithField("process", tasks.String()).Info("stopped")
 	return err
 }
 
