@@ -82,7 +82,8 @@ func (w *world) manyOnce(b *testing.B, networks, apps int, total map[string]floa
 	servers := w.allServers(networks)
 	for i := range sample {
 		app := appOfMany(i*networks/sample, i*apps/sample)
-		must(b, w.guest(app).expect("/latest/user-data", http.StatusOK, "I am "+app))
+		g := w.guest(app)
+		w.await(app, func() error { return g.expect("/latest/user-data", http.StatusOK, "I am "+app) })
 	}
 	service := memoryOf(b, "Rss:", w.service.PID())
 	total["service-rss-MB"] += service
