@@ -41,7 +41,7 @@ func (m *Manager) converge(ctx context.Context, w work) {
 	m.watchAll(networks)
 	m.publishApps(w.apps)
 	m.post()
-	if w.complete && !m.isReady() {
+	if w.complete && !m.ready.IsSet() {
 		m.signal()
 	}
 }
@@ -52,15 +52,6 @@ func (m *Manager) signal() {
 		m.cfg.Log.WithError(err).Error("followers are not told that the app networks are complete")
 	}
 	m.ready.Set()
-}
-
-func (m *Manager) isReady() bool {
-	select {
-	case <-m.ready.Done():
-		return true
-	default:
-		return false
-	}
 }
 
 // convergeNetwork makes one network be as it is wanted, and publishes its state. It returns the app instances for whose

@@ -84,7 +84,7 @@ func (c *child) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if !isReady(c) {
+		if !c.ready.IsSet() {
 			return fmt.Errorf("it ended: %w", err)
 		}
 		if wasReady {
@@ -98,15 +98,6 @@ func (c *child) Run(ctx context.Context) error {
 			timer.Stop()
 		}
 		delay = min(2*delay, maxRestart)
-	}
-}
-
-func isReady(t task.Task) bool {
-	select {
-	case <-t.Ready():
-		return true
-	default:
-		return false
 	}
 }
 

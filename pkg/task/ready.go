@@ -23,6 +23,13 @@ func (r *Ready) Set() {
 	close(r.channel())
 }
 
+// IsSet tells whether the signal has been given.
+func (r *Ready) IsSet() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.ok
+}
+
 // Done returns the channel that Set closes; always the same one.
 func (r *Ready) Done() <-chan struct{} {
 	r.mu.Lock()
