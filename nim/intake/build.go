@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/lf-edge/eve-metadata/nim/dnsmasq"
 	"github.com/lf-edge/eve-metadata/nim/plan"
@@ -207,20 +206,12 @@ func Place(network, namespace, bridge string) (plan.Network, error) {
 		}
 		return plan.Network{Namespace: filepath.Clean(namespace), Attach: plan.Existing, Bridge: plan.Bridge{Name: loopback}}, nil
 	case bridge != "":
-		if !isInterfaceName(bridge) {
+		if !eve.IsInterfaceName(bridge) {
 			return plan.Network{}, fmt.Errorf("%w: bridge %q is not an interface's name", ErrInvalid, bridge)
 		}
 		return plan.Network{Namespace: plan.Host, Attach: plan.OnBridge, Bridge: plan.Bridge{Name: bridge}}, nil
 	}
 	return plan.Network{Namespace: plan.NamespaceName(network), Bridge: plan.Bridge{Name: BridgeName}}, nil
-}
-
-// maxInterfaceName is the longest name of an interface, in bytes (IFNAMSIZ of Linux, less the final zero).
-const maxInterfaceName = 15
-
-// isInterfaceName tells whether Linux would have an interface of that name (dev_valid_name).
-func isInterfaceName(name string) bool {
-	return name != "" && name != "." && name != ".." && len(name) <= maxInterfaceName && !strings.ContainsAny(name, "/: \t\n\v\f\r\x00\"")
 }
 
 // uplinkInterface returns the interface that a label of EVE's ports names; "" for any, which EVE's shared labels mean.

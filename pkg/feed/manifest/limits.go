@@ -21,11 +21,10 @@ const (
 	maxLabel    = 63      // bytes of one label of a host name (RFC 1035)
 	maxDomain   = 253     // bytes of a domain name as text (RFC 1035)
 
-	maxInterface = 15   // bytes of the name of an interface (IFNAMSIZ of Linux, less the final zero)
-	slaacBits    = 64   // of the subnets in which hosts make their own addresses (RFC 4291, RFC 4862)
-	maxVLAN      = 4094 // highest number of a VLAN (IEEE 802.1Q)
-	maxHopLimit  = 64   // of an answer with a token, as in EC2
-	maxVCPUs     = 1024 // of one guest
+	slaacBits   = 64   // of the subnets in which hosts make their own addresses (RFC 4291, RFC 4862)
+	maxVLAN     = 4094 // highest number of a VLAN (IEEE 802.1Q)
+	maxHopLimit = 64   // of an answer with a token, as in EC2
+	maxVCPUs    = 1024 // of one guest
 
 	// minMTU is the smallest MTU that carries IPv6 (RFC 8200); EVE refuses less.
 	minMTU = 1280

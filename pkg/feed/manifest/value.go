@@ -150,11 +150,11 @@ func checkPrefix(s string) error {
 	return nil
 }
 
-// checkInterface says whether Linux can have an interface of that name (dev_valid_name), and nft(8) can write it.
+// checkInterface says whether s can be the name of an interface.
 func checkInterface(s string) error {
-	bad := func(r rune) bool { return strings.ContainsRune(`/:"`, r) || unicode.IsSpace(r) }
-	if s == "" || s == "." || s == ".." || len(s) > maxInterface || strings.ContainsFunc(s, bad) {
-		return fmt.Errorf("%q is not the name of an interface: at most %d bytes, without space, quotation mark, slash or colon", shortened(s), maxInterface)
+	if !eve.IsInterfaceName(s) {
+		return fmt.Errorf("%q is not the name of an interface: at most %d bytes, without space, quotation mark, slash or colon",
+			shortened(s), eve.MaxInterfaceName)
 	}
 	return nil
 }
