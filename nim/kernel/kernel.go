@@ -71,6 +71,3 @@ func (e *StepError) Unwrap() error { return e.Err }
 
 // NetworkPath returns the path of an app network's namespace, given its network instance's UUID.
 func (k *Kernel) NetworkPath(network string) string { return k.Path(plan.NamespaceName(network)) }
-
-// Remove removes a namespace, given its name, unless it is gone already.
-func (k *Kernel) Remove(name string) error { return netns.Delete(k.Path(name)) }

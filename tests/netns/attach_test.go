@@ -568,7 +568,7 @@ func TestWatchNames(t *testing.T) {
 	again := time.NewTicker(100 * time.Millisecond)
 	defer again.Stop()
 	for late, told := time.After(patience), false; !told; {
-		if err := errors.Join(netns.Create(filepath.Join(k.Dir(), "blue")), netns.Create(k.Path(ours)), k.Remove(ours), k.Remove("blue")); err != nil {
+		if err := errors.Join(netns.Create(filepath.Join(k.Dir(), "blue")), netns.Create(k.Path(ours)), netns.Delete(k.Path(ours)), netns.Delete(k.Path("blue"))); err != nil {
 			t.Fatal(err)
 		}
 		select {

@@ -106,7 +106,7 @@ func removeAll(b *testing.B, k *kernel.Kernel) {
 	b.Helper()
 	names, err := k.Names()
 	for _, name := range names {
-		err = errors.Join(err, k.Remove(name))
+		err = errors.Join(err, netns.Delete(k.Path(name)))
 	}
 	if err = errors.Join(err, awaitRemoval(b.TempDir())); err != nil {
 		b.Fatal(err)

@@ -120,7 +120,7 @@ func newKernel(t testing.TB) *kernel.Kernel {
 	t.Cleanup(func() {
 		names, err := k.Names()
 		for _, name := range names {
-			err = errors.Join(err, k.Remove(name))
+			err = errors.Join(err, netns.Delete(k.Path(name)))
 		}
 		if err != nil {
 			t.Errorf("clean up: %v", err)
