@@ -160,7 +160,8 @@ type RawPublisher interface {
 type EventKind int
 
 // Kinds of events. One subscription sees Synced once: when it has seen all that
-// the table held at first. Restarted comes when the restart counter moved.
+// the table held at first. Restarted comes when the restart counter moved; it may
+// be 0 for the moment in which the next publisher, or the same again, is found.
 const (
 	Create EventKind = iota + 1
 	Modify

@@ -78,8 +78,9 @@ func removeAll(names []string) {
 	}
 }
 
-// inLargeRoot calls f with the folder of all large fields and a path below it.
-// Nothing outside of that folder is touched, whatever a publisher's message says.
+// inLargeRoot calls f with the folder of a table's large fields and a path below
+// it. Nothing outside of that folder is touched, whatever a publisher's message
+// says: neither files of others nor what another subscriber is to take.
 func inLargeRoot(root, path string, f func(r *os.Root, below string) error) error {
 	below, ok := strings.CutPrefix(filepath.Clean(path), filepath.Clean(root)+"/")
 	if !ok {

@@ -23,6 +23,9 @@ type recording struct {
 	files     map[string]string // large fields by path
 }
 
+// recorded is the agent of all tables here.
+const recorded = "recorded"
+
 // recordings reads testdata/eve-datagrams.jsonl: what EVE's own publishers sent.
 func recordings(t *testing.T) map[pubsub.Table]*recording {
 	t.Helper()
@@ -39,7 +42,7 @@ func recordings(t *testing.T) map[pubsub.Table]*recording {
 		}
 		check(t, json.Unmarshal(lines.Bytes(), &line))
 		// The agent is a scope here, so that all tables are read from sockets.
-		table := pubsub.Table{Agent: "recorded", Scope: line.Agent, Topic: line.Topic}
+		table := pubsub.Table{Agent: recorded, Scope: line.Agent, Topic: line.Topic}
 		if all[table] == nil {
 			all[table] = &recording{files: map[string]string{}}
 		}
@@ -64,8 +67,8 @@ func TestReplayRecordedDatagrams(t *testing.T) {
 			eve := listenPeer(t, root, table)
 			r := drivertest.Record(t, newDriver(t, root), table)
 			for path, content := range rec.files {
-				check(t, os.MkdirAll(filepath.Dir(root+path), 0o755))
-				check(t, os.WriteFile(root+path, []byte(content), 0o600))
+				check(t, os.MkdirAll(filepath.Dir(here(root, path)), 0o755))
+				check(t, os.WriteFile(here(root, path), []byte(content), 0o600))
 			}
 			sub := eve.accept(table.Topic)
 			var want []string
@@ -75,7 +78,7 @@ func TestReplayRecordedDatagrams(t *testing.T) {
 			}
 			wantLines(t, r.UntilAll(want...), want...)
 			for path := range rec.files {
-				if exists(t, root+path) {
+				if exists(t, here(root, path)) {
 					t.Errorf("file %q is still there", path)
 				}
 			}
@@ -83,13 +86,21 @@ func TestReplayRecordedDatagrams(t *testing.T) {
 	}
 }
 
-// below puts root in front of the paths in a datagram.
+// largeFiles is the folder of large fields.
+const largeFiles = "/persist/pubsub-large/"
+
+// here is where a recorded file is put.
+func here(root, path string) string {
+	return strings.Replace(path, largeFiles, root+largeFiles+recorded+"/", 1)
+}
+
+// below has the paths in a datagram lead there.
 func below(t *testing.T, root, datagram string) string {
 	words, value := split(t, datagram)
 	if value == "" {
 		return datagram
 	}
-	return strings.Join(words[:3], " ") + " " + b64(strings.ReplaceAll(value, `"\"/persist`, `"\"`+root+"/persist"))
+	return strings.Join(words[:3], " ") + " " + b64(strings.ReplaceAll(value, `"\"`+largeFiles, `"\"`+here(root, largeFiles)))
 }
 
 // expected are the events of a datagram.

@@ -156,5 +156,5 @@ func (d *Driver) Subscribe(ctx context.Context, t pubsub.Table, handle func(pubs
 		f := folder{driver: d, table: t, dir: p.dir, state: state}
 		_ = f.load() // reported by itself
 	}
-	return (&subscription{driver: d, table: t, socket: p.socket, state: state, broken: map[string]struct{}{}}).run(ctx)
+	return (&subscription{driver: d, table: t, paths: p, state: state, broken: map[string]struct{}{}}).run(ctx)
 }

@@ -22,7 +22,7 @@ import (
 type subscription struct {
 	driver *Driver
 	table  pubsub.Table
-	socket string
+	paths  paths
 	state  *tracker
 
 	unwatched bool // that nothing can be watched was reported
@@ -45,7 +45,7 @@ func (s *subscription) run(ctx context.Context) error {
 			return nil
 		}
 		if !expected(err) {
-			s.driver.report(s.table, fmt.Errorf("follow %q: %w", s.socket, err))
+			s.driver.report(s.table, fmt.Errorf("follow %q: %w", s.paths.socket, err))
 		}
 		if delay *= 2; time.Since(began) >= steady {
 			delay = 0
@@ -60,9 +60,9 @@ func (s *subscription) run(ctx context.Context) error {
 }
 
 func (s *subscription) watch(alert *alert) {
-	err := alert.point(s.socket)
+	err := alert.point(s.paths.socket)
 	if err != nil && !s.unwatched {
-		s.driver.report(s.table, fmt.Errorf("watch for socket %q: %w", s.socket, err)) // the timer still works
+		s.driver.report(s.table, fmt.Errorf("watch for socket %q: %w", s.paths.socket, err)) // the timer still works
 	}
 	s.unwatched = err != nil
 }
@@ -80,7 +80,7 @@ var errResync = errors.New("table has unusable updates")
 
 // connect follows the table over one connection until that ends.
 func (s *subscription) connect(ctx context.Context) (err error) {
-	conn, err := dial(s.socket)
+	conn, err := dial(s.paths.socket)
 	if err != nil {
 		return err
 	}
@@ -144,6 +144,8 @@ func (s *subscription) datagram(conn *net.UnixConn, b []byte) error {
 func (s *subscription) message(m wire.Message) error {
 	switch m.Command {
 	case wire.CommandHello:
+		// A counter that is 0 is not told. The publisher may be the next one, which has not said everything until it says so.
+		s.state.restart(0)
 		s.state.begin()
 		if m.Persistent != "" && m.Persistent != strconv.FormatBool(s.table.Persistent) {
 			return fmt.Errorf("publisher is persistent: %s, subscriber is persistent: %t: %w",
@@ -167,11 +169,11 @@ func (s *subscription) message(m wire.Message) error {
 	return nil
 }
 
-// take reads and removes the file of a large field. A file that stays is an
-// untidiness, no reason to do without the value.
+// take reads and removes the file of a large field, which is one of the table's
+// own. A file that stays is an untidiness, no reason to do without the value.
 func (s *subscription) take(path string) ([]byte, error) {
-	content, err := readLarge(s.driver.largeRoot(), path)
-	if rmErr := removeLarge(s.driver.largeRoot(), path); err == nil {
+	content, err := readLarge(s.paths.large, path)
+	if rmErr := removeLarge(s.paths.large, path); err == nil {
 		s.driver.report(s.table, rmErr)
 	}
 	return content, err

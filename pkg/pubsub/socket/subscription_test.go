@@ -121,8 +121,12 @@ func TestSubscribeUnusableUpdates(t *testing.T) {
 			check(t, os.WriteFile(root+"/secret", []byte(`{"x":1}`), 0o600))
 			return update("T", "a", `{"pubsub-file-X":`+quote(t, root+"/persist/pubsub-large/../../secret")+`}`)
 		}},
+		{"file is another table's", func(t *testing.T, root string, _ pubsub.Table) string {
+			other := pubsub.Table{Agent: "a", Topic: "Other"}
+			return update("T", "a", `{"pubsub-file-X":`+quote(t, largeFile(t, root, other, "pubsub-file-X1", `{"x":1}`))+`}`)
+		}},
 		{"one file of two is missing", func(t *testing.T, root string, table pubsub.Table) string {
-			return update("T", "a", `{"pubsub-file-W":`+quote(t, root+"/persist/pubsub-large/none")+
+			return update("T", "a", `{"pubsub-file-W":`+quote(t, root+"/persist/pubsub-large/a/T/none")+
 				`,"pubsub-file-X":`+quote(t, largeFile(t, root, table, "pubsub-file-X1", `{"x":1}`))+`}`)
 		}},
 		{"truncated", func(t *testing.T, root string, table pubsub.Table) string {
@@ -153,6 +157,9 @@ func TestSubscribeUnusableUpdates(t *testing.T) {
 			if c.name == "file is elsewhere" && !exists(t, root+"/secret") {
 				t.Error("a file outside of the large fields' folder is gone")
 			}
+			if c.name == "file is another table's" && !exists(t, root+"/persist/pubsub-large/a/Other/pubsub-file-X1") {
+				t.Error("another table's file is gone")
+			}
 			eve.accept("T").send("hello T false", update("T", "y", `{}`), c.update(t, root, table), "complete T")
 			wantLines(t, r.Until("create y {}"), "create y {}")
 			eve.accept("T").send("hello T false", update("T", "a", `{"n":2}`), update("T", "y", `{}`), "complete T", "restarted T 1")
@@ -180,6 +187,29 @@ func TestSubscribeSweeps(t *testing.T) {
 	sub = eve.accept("T")
 	sub.send("hello T false", update("T", "b", `{"n":1}`), "complete T", "restarted T 1")
 	wantLines(t, r.Until("restarted 1"), `modify b {"n":1}`, "delete a", "delete c", "restarted 1")
+}
+
+// A counter of 0 is never told, so the one of the publisher before does not count for
+// the next: it may not have said everything, whatever is gone from its dump.
+func TestSubscribeForgetsCounter(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	table := pubsub.Table{Agent: "a", Topic: "T"}
+	eve := listenPeer(t, root, table)
+	r := drivertest.Record(t, newDriver(t, root), table)
+	sub := eve.accept("T")
+	sub.send("hello T false", update("T", "a", `{}`), "complete T", "restarted T 1")
+	r.Until("restarted 1")
+	check(t, sub.conn.Close())
+
+	sub = eve.accept("T")
+	sub.send("hello T false", "complete T", update("T", "b", `{}`))
+	wantLines(t, r.Until("create b {}"), "restarted 0", "delete a", "create b {}")
+	check(t, sub.conn.Close())
+
+	sub = eve.accept("T")
+	sub.send("hello T false", update("T", "b", `{}`), "complete T", "restarted T 1")
+	wantLines(t, r.Until("restarted 1"), "restarted 1")
 }
 
 // With no timer to help, a subscriber finds a publisher whose folders do not
