@@ -19,7 +19,7 @@ func (t AppInstMetaDataType) String() string {
 	return enumName(t, "AppInstMetaDataType", 0, "None", "KubeConfig", "CustomStatus")
 }
 
-// AppInstMetaData is what a guest sent for the controller. Topic of EVE's msrv, persistent, keyed by
+// AppInstMetaData is what a guest sent for the controller. Topic of EVE's msrv and of AgentServe, persistent, keyed by
 // "<app instance's UUID>-<Type>".
 type AppInstMetaData struct {
 	AppInstUUID uuid.UUID

@@ -16,3 +16,7 @@ func IsInterfaceName(name string) bool {
 	bad := func(r rune) bool { return strings.ContainsRune("/:\"\x00", r) || unicode.IsSpace(r) }
 	return name != "" && name != "." && name != ".." && len(name) <= MaxInterfaceName && !strings.ContainsFunc(name, bad)
 }
+
+// EmulatedPort is the name of the port that a guest of Xen's starts on, before it drives the one of that name itself (EVE,
+// domainmgr).
+func EmulatedPort(port string) string { return port + "-emu" }

@@ -206,3 +206,15 @@ type Route struct {
 	Dst     *net.IPNet
 	Gateway net.IP
 }
+
+// ControllerStatus says how a feed gets on with its controller. Topic of AgentFeed, keyed by GlobalKey.
+type ControllerStatus struct {
+	Server       string    // host or host:port
+	DeviceUUID   uuid.UUID // as the controller calls the device; nil UUID: not known yet
+	APIVersion   int       // of the controller's API, 1 or 2
+	ConfigHash   string    // of the configuration that is in force; "": there is none
+	ConfigTime   time.Time // when that was received
+	FromFile     bool      // it is the last good one of an earlier run, and the controller has not confirmed it yet
+	LastContact  time.Time // when the controller last answered as it should
+	ErrorAndTime           // what is wrong now; what was in force before stays
+}

@@ -53,6 +53,7 @@ var rules = map[string][]string{
 	"pkg/atomicfile": {},
 	"pkg/pubsub":     {"pkg/atomicfile", "pkg/share"},
 	"pkg/feed":       {"pkg/eve", "pkg/pubsub", "pkg/task"},
+	"pkg/topics":     {"pkg/eve", "pkg/pubsub"},
 	// Only the commands, what shows them and the tests know all.
 	"cmd":      {""},
 	"examples": {""},
