@@ -54,6 +54,7 @@ var rules = map[string][]string{
 	"pkg/pubsub":     {"pkg/atomicfile", "pkg/share"},
 	"pkg/feed":       {"pkg/eve", "pkg/pubsub", "pkg/task"},
 	"pkg/topics":     {"pkg/eve", "pkg/pubsub"},
+	"pkg/envelope":   {},
 	// Only the commands, what shows them and the tests know all.
 	"cmd":      {""},
 	"examples": {""},
