@@ -55,6 +55,7 @@ var rules = map[string][]string{
 	"pkg/feed":       {"pkg/eve", "pkg/pubsub", "pkg/task"},
 	"pkg/topics":     {"pkg/eve", "pkg/pubsub"},
 	"pkg/envelope":   {},
+	"pkg/cipher":     {"pkg/eve"},
 	"pkg/devicekey":  {"pkg/eve", "pkg/envelope", "pkg/atomicfile", "pkg/share"},
 	// Only the commands, what shows them and the tests know all.
 	"cmd":      {""},
