@@ -12,13 +12,18 @@ import (
 	"github.com/lf-edge/eve-metadata/pkg/pubsub"
 )
 
-// Publisher makes the four topics of the feed be a Set. It starts with what an earlier run left behind, which stays
+// Publisher makes the topics of the feed be a Set. It starts with what an earlier run left behind, which stays
 // until a Publish changes or prunes it. It is used from one goroutine.
 type Publisher struct {
 	apps            table[eve.AppInstanceConfig]
 	metadata        table[eve.InstanceMetadata]
 	networks        table[eve.NetworkInstanceConfig]
 	networkMetadata table[eve.NetworkMetadata]
+	appNetworks     table[eve.AppNetworkConfig]
+	node            table[eve.EdgeNodeInfo]
+	cipherContexts  table[eve.CipherContext]
+	controllerCerts table[eve.ControllerCert]
+	deviceCerts     table[eve.EdgeNodeCert]
 	restarted       bool
 }
 
@@ -45,7 +50,10 @@ type topic interface {
 
 // topics are all tables: what others refer to comes first.
 func (p *Publisher) topics() []topic {
-	return []topic{&p.networkMetadata, &p.networks, &p.metadata, &p.apps}
+	return []topic{
+		&p.node, &p.deviceCerts, &p.controllerCerts, &p.cipherContexts,
+		&p.networkMetadata, &p.networks, &p.metadata, &p.apps, &p.appNetworks,
+	}
 }
 
 // each calls f for each of the topics and joins the errors.
@@ -60,22 +68,25 @@ func each(topics []topic, f func(topic) error) error {
 // Publish makes the topics be s: it sets what differs and, when prune is set, deletes what s does not have. Publishing
 // the same Set again does nothing.
 //
-// What an app refers to is published before the app and deleted after it, and metadata before what it is about and
-// deleted after it. The first Publish, once done, signals on all topics that they are complete (EVE pubsub's restart
+// What an app refers to is published before the app and deleted after it, what its user data is decrypted with too, and
+// metadata before what it is about and deleted after it. The first Publish, once done, signals on all topics that they are complete (EVE pubsub's restart
 // counter): what an earlier run left counts as part of them when prune is not set.
 //
 // The error joins one error per value that could not be published; all others are in force. An app that is larger than
 // pubsub carries is published without its user data and access lists and with the reason in its Errors, as EVE's
 // zedagent does; then an error that wraps pubsub.ErrTooLarge is part of the result as well.
 func (p *Publisher) Publish(s Set, prune bool) error {
-	errs := p.networkMetadata.set(s.NetworkMetadata, nil)
-	errs = append(errs, p.networks.set(s.Networks, nil)...)
-	errs = append(errs, p.publishApps(s)...)
+	errs := slices.Concat(
+		p.node.set(s.Node, nil),
+		p.deviceCerts.set(s.DeviceCerts, nil),
+		p.controllerCerts.set(s.ControllerCerts, nil),
+		p.cipherContexts.set(s.CipherContexts, nil),
+		p.networkMetadata.set(s.NetworkMetadata, nil),
+		p.networks.set(s.Networks, nil),
+		p.publishApps(s),
+	)
 	if prune {
-		errs = append(errs, p.apps.prune(s.Apps)...)
-		errs = append(errs, p.metadata.prune(s.Metadata)...)
-		errs = append(errs, p.networks.prune(s.Networks)...)
-		errs = append(errs, p.networkMetadata.prune(s.NetworkMetadata)...)
+		errs = append(errs, p.prune(s)...)
 	}
 	if !p.restarted {
 		p.restarted = true
@@ -84,7 +95,22 @@ func (p *Publisher) Publish(s Set, prune bool) error {
 	return errors.Join(errs...)
 }
 
-// publishApps publishes metadata and apps. Where the metadata is too large, its app is told so as well: an app whose
+// prune deletes what s does not have, in the reverse of the order in which Publish sets.
+func (p *Publisher) prune(s Set) []error {
+	return slices.Concat(
+		p.appNetworks.prune(s.AppNetworks),
+		p.apps.prune(s.Apps),
+		p.metadata.prune(s.Metadata),
+		p.networks.prune(s.Networks),
+		p.networkMetadata.prune(s.NetworkMetadata),
+		p.cipherContexts.prune(s.CipherContexts),
+		p.controllerCerts.prune(s.ControllerCerts),
+		p.deviceCerts.prune(s.DeviceCerts),
+		p.node.prune(s.Node),
+	)
+}
+
+// publishApps publishes metadata, apps and what of them concerns the network. Where the metadata is too large, its app is told so as well: an app whose
 // guest would miss files or keys must not look well.
 func (p *Publisher) publishApps(s Set) []error {
 	reasons := map[string]string{}
@@ -102,8 +128,14 @@ func (p *Publisher) publishApps(s Set) []error {
 			}
 		}
 	}
-	return append(errs, p.apps.set(apps, func(_ string, a eve.AppInstanceConfig) eve.AppInstanceConfig {
+	errs = append(errs, p.apps.set(apps, func(_ string, a eve.AppInstanceConfig) eve.AppInstanceConfig {
 		return shrunk(a)
+	})...)
+	return append(errs, p.appNetworks.set(s.AppNetworks, func(_ string, a eve.AppNetworkConfig) eve.AppNetworkConfig {
+		a.AppNetAdapterList, _ = withoutACLs(a.AppNetAdapterList)
+		a.CloudInitUserData = nil
+		a.CipherBlockStatus = eve.CipherBlockStatus{CipherBlockID: a.CipherBlockStatus.CipherBlockID}
+		return a
 	})...)
 }
 
@@ -113,17 +145,22 @@ func shrunk(a eve.AppInstanceConfig) eve.AppInstanceConfig {
 	if a.CloudInitUserData != nil {
 		size += len(*a.CloudInitUserData)
 	}
-	acls := 0
-	adapters := slices.Clone(a.AppNetAdapterList)
-	for i := range adapters {
-		acls += len(adapters[i].ACLs)
-		adapters[i].ACLs = nil
-	}
+	adapters, acls := withoutACLs(a.AppNetAdapterList)
 	a = withError(a, fmt.Sprintf("configuration is too large: %d bytes of user data and %d access rules are left out", size, acls))
 	a.AppNetAdapterList = adapters
 	a.CloudInitUserData = nil
 	a.CipherBlockStatus = eve.CipherBlockStatus{CipherBlockID: a.CipherBlockID}
 	return a
+}
+
+// withoutACLs returns adapters without their access rules, and how many of those there were.
+func withoutACLs(list []eve.AppNetAdapterConfig) (adapters []eve.AppNetAdapterConfig, acls int) {
+	adapters = slices.Clone(list)
+	for i := range adapters {
+		acls += len(adapters[i].ACLs)
+		adapters[i].ACLs = nil
+	}
+	return adapters, acls
 }
 
 func withError(a eve.AppInstanceConfig, reason string) eve.AppInstanceConfig {

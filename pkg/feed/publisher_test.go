@@ -185,12 +185,18 @@ func (t scribedTable) Close() error {
 	return t.RawPublisher.Close()
 }
 
-// TestPublisherOrder: at no moment is there anything whose metadata, or network, is still to come or gone already.
+// TestPublisherOrder: at no moment is there anything whose metadata, network or certificate is still to come or gone already.
 func TestPublisherOrder(t *testing.T) {
 	t.Parallel()
 	var d scribe
 	p := newPublisher(t, &d)
-	for _, s := range []feed.Set{set(1), {}} {
+	all := set(1)
+	all.AppNetworks = map[string]eve.AppNetworkConfig{key(1): {DisplayName: "app-1"}}
+	all.Node = map[string]eve.EdgeNodeInfo{eve.GlobalKey: {DeviceName: "node"}}
+	all.CipherContexts = map[string]eve.CipherContext{"c": {ContextID: "c"}}
+	all.ControllerCerts = map[string]eve.ControllerCert{"01": {CertHash: []byte{1}}}
+	all.DeviceCerts = map[string]eve.EdgeNodeCert{"02": {CertID: []byte{2}}}
+	for _, s := range []feed.Set{all, {}} {
 		if err := p.Publish(s, true); err != nil {
 			t.Fatal(err)
 		}
@@ -198,10 +204,18 @@ func TestPublisherOrder(t *testing.T) {
 	if err := p.Close(); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{
-		"set NetworkMetadata", "set NetworkInstanceConfig", "set InstanceMetadata", "set AppInstanceConfig",
-		"delete AppInstanceConfig", "delete InstanceMetadata", "delete NetworkInstanceConfig", "delete NetworkMetadata",
-		"close AppInstanceConfig", "close InstanceMetadata", "close NetworkInstanceConfig", "close NetworkMetadata",
+	order := []string{
+		"EdgeNodeInfo", "EdgeNodeCert", "ControllerCert", "CipherContext",
+		"NetworkMetadata", "NetworkInstanceConfig", "InstanceMetadata", "AppInstanceConfig", "AppNetworkConfig",
+	}
+	var want []string
+	for _, topic := range order {
+		want = append(want, "set "+topic)
+	}
+	for _, what := range []string{"delete ", "close "} {
+		for _, topic := range slices.Backward(order) {
+			want = append(want, what+topic)
+		}
 	}
 	if diff := cmp.Diff(want, d.done); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -343,6 +357,30 @@ func TestPublisherTooLarge(t *testing.T) {
 				t.Error("Publish changed the set that it was given")
 			}
 		})
+	}
+}
+
+// TestPublisherTooLargeForTheNetwork: what is too large in an app is left out of its AppNetworkConfig as well.
+func TestPublisherTooLargeForTheNetwork(t *testing.T) {
+	t.Parallel()
+	var d memory.Driver
+	p := newPublisher(t, &d)
+	events := watch(t, &d, func(a eve.AppNetworkConfig) string {
+		return fmt.Sprintf("%s %v %v %d", a.DisplayName, a.CloudInitUserData == nil, a.CipherBlockStatus.IsCipher, len(a.AppNetAdapterList[0].ACLs))
+	})
+	large := strings.Repeat("x", pubsub.MaxLargeFile)
+	s := feed.Set{AppNetworks: map[string]eve.AppNetworkConfig{key(1): {
+		DisplayName: "app", CloudInitUserData: &large, CipherBlockStatus: eve.CipherBlockStatus{IsCipher: true},
+		AppNetAdapterList: []eve.AppNetAdapterConfig{{ACLs: make([]eve.ACE, 1)}},
+	}}}
+	if err := p.Publish(s, true); !errors.Is(err, pubsub.ErrTooLarge) {
+		t.Errorf("got %v, want %v", err, pubsub.ErrTooLarge)
+	}
+	if got, want := until(t, events, "restarted 1"), "create "+key(1)+" app true false 0"; !slices.Contains(got, want) {
+		t.Errorf("got %q, want %q in it", got, want)
+	}
+	if len(s.AppNetworks[key(1)].AppNetAdapterList[0].ACLs) != 1 {
+		t.Error("Publish changed the set that it was given")
 	}
 }
 

@@ -53,6 +53,21 @@ func (p *parser) app(what string, id uuid.UUID, c *config.AppInstanceConfig) eve
 	return a
 }
 
+// appNetwork is the part of an app that concerns its network and its metadata (EVE, zedmanager).
+func appNetwork(a eve.AppInstanceConfig) eve.AppNetworkConfig {
+	return eve.AppNetworkConfig{
+		UUIDandVersion:    a.UUIDandVersion,
+		DisplayName:       a.DisplayName,
+		Activate:          a.Activate,
+		GetStatsIPAddr:    a.CollectStatsIPAddr,
+		AppNetAdapterList: a.AppNetAdapterList,
+		CloudInitUserData: a.CloudInitUserData,
+		CipherBlockStatus: a.CipherBlockStatus,
+		MetaDataType:      a.MetaDataType,
+		DeploymentType:    a.DeploymentType,
+	}
+}
+
 // clamp keeps an enumeration's value from a newer API from turning into a known one: EVE's own type has one byte.
 func clamp(v int64) uint8 {
 	const most = 255

@@ -3,8 +3,8 @@
 // Package devconfig reads an EdgeDevConfig, the message in which a controller tells a device all (EVE API), the way EVE's
 // zedagent does, and says what it means as a feed.Set.
 //
-// In comes a decoded message; out go the apps and the app networks in it, as EVE's topics have them. All else in the
-// message is passed over. The callers are the feeds: from files, from a controller. The package is pure, and the same
+// In comes a decoded message; out go the apps and the app networks in it, what their user data is encrypted with and what the
+// edge node is called, as EVE's topics have them. All else in the message is passed over. The callers are the feeds: from files, from a controller. The package is pure, and the same
 // message always gives the same Set.
 package devconfig
 
@@ -19,12 +19,12 @@ import (
 	"github.com/lf-edge/eve-metadata/pkg/feed"
 )
 
-// Parse returns what a message says about apps and app networks. There is no metadata of either: EVE's configuration has
-// none.
+// Parse returns what a message says about apps, app networks and the edge node. There is no metadata: EVE's configuration
+// has none. Nor are there certificates, which a controller tells of elsewhere.
 //
 // Each error names one thing that is wrong in the message. As in zedagent, that seldom keeps anything from being
 // published: an app with a bad adapter is part of the Set and has the reason in its Errors, a network with a bad subnet
-// in its Error. Left out is only what has no UUID of its own, under which it could be published. Where EVE stamps an
+// in its Error. Left out is only what has no name of its own, under which it could be published. Where EVE stamps an
 // error with the present time, this is the message's own time, or none.
 func Parse(c *config.EdgeDevConfig) (feed.Set, []error) {
 	p := parser{
@@ -37,8 +37,14 @@ func Parse(c *config.EdgeDevConfig) (feed.Set, []error) {
 	}
 	p.cipherContexts()
 	s := feed.Set{
-		Networks: map[string]eve.NetworkInstanceConfig{},
-		Apps:     map[string]eve.AppInstanceConfig{},
+		Networks:       map[string]eve.NetworkInstanceConfig{},
+		Apps:           map[string]eve.AppInstanceConfig{},
+		AppNetworks:    map[string]eve.AppNetworkConfig{},
+		CipherContexts: map[string]eve.CipherContext{},
+		Node:           p.node(),
+	}
+	for id, context := range p.contexts {
+		s.CipherContexts[id] = *context
 	}
 	for i, n := range c.GetNetworkInstances() {
 		what := fmt.Sprintf("network instance %d %q", i, n.GetDisplayname())
@@ -60,7 +66,9 @@ func Parse(c *config.EdgeDevConfig) (feed.Set, []error) {
 			continue
 		}
 		if ok {
-			s.Apps[id.String()] = p.app(what, id, a)
+			app := p.app(what, id, a)
+			s.Apps[id.String()] = app
+			s.AppNetworks[id.String()] = appNetwork(app)
 		}
 	}
 	return s, p.errs
@@ -89,11 +97,40 @@ func (p *parser) identity(what string, u *config.UUIDandVersion) (uuid.UUID, boo
 	return id, true
 }
 
+// node reads what the edge node is called. Its UUID is that of the message; without one there is nothing to publish.
+func (p *parser) node() map[string]eve.EdgeNodeInfo {
+	id, err := uuid.Parse(p.config.GetId().GetUuid())
+	if err != nil {
+		return nil
+	}
+	project, err := uuid.Parse(p.config.GetProjectId())
+	if err != nil && p.config.GetProjectId() != "" {
+		p.note("project %q: %q is not a UUID", p.config.GetProjectName(), p.config.GetProjectId())
+	}
+	return map[string]eve.EdgeNodeInfo{eve.GlobalKey: {
+		DeviceName:     p.config.GetDeviceName(),
+		DeviceID:       id,
+		ProjectName:    p.config.GetProjectName(),
+		ProjectID:      project,
+		EnterpriseName: p.config.GetEnterpriseName(),
+		EnterpriseID:   p.config.GetEnterpriseId(),
+	}}
+}
+
 // cipherContexts reads the contexts that encrypted user data refers to.
 func (p *parser) cipherContexts() {
-	for _, c := range p.config.GetCipherContexts() {
-		p.contexts[c.GetContextId()] = &eve.CipherContext{
-			ContextID:          c.GetContextId(),
+	for i, c := range p.config.GetCipherContexts() {
+		id := c.GetContextId()
+		if id == "" {
+			p.note("cipher context %d: it has no ID", i)
+			continue
+		}
+		if _, twice := p.contexts[id]; twice {
+			p.note("cipher context %d: ID %q is given twice", i, id)
+			continue
+		}
+		p.contexts[id] = &eve.CipherContext{
+			ContextID:          id,
 			HashScheme:         eve.HashAlgorithm(c.GetHashScheme()),
 			KeyExchangeScheme:  eve.KeyExchangeScheme(c.GetKeyExchangeScheme()),
 			EncryptionScheme:   eve.EncryptionScheme(c.GetEncryptionScheme()),

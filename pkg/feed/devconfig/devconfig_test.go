@@ -55,7 +55,8 @@ func asJSON(t *testing.T, v any) string {
 	return string(b)
 }
 
-// TestRecordedTopics: the message in testdata/device.json means what EVE's zedagent has published in testdata/want.
+// TestRecordedTopics: the message in testdata/device.json means what EVE's zedagent, and of AppNetworkConfig zedmanager, has
+// published in testdata/want.
 func TestRecordedTopics(t *testing.T) {
 	t.Parallel()
 	set, errs := devconfig.Parse(fromJSON(t, readFile(t, "testdata/device.json")))
@@ -72,6 +73,15 @@ func TestRecordedTopics(t *testing.T) {
 	}
 	for key, n := range set.Networks {
 		got["NetworkInstanceConfig/"+key] = asJSON(t, n)
+	}
+	for key, a := range set.AppNetworks {
+		got["AppNetworkConfig/"+key] = asJSON(t, a)
+	}
+	for key, c := range set.CipherContexts {
+		got["CipherContext/"+key] = asJSON(t, c)
+	}
+	for key, n := range set.Node {
+		got["EdgeNodeInfo/"+key] = asJSON(t, n)
 	}
 	files, err := filepath.Glob("testdata/want/*/*.json")
 	if err != nil {
@@ -179,6 +189,14 @@ func TestProblems(t *testing.T) {
 		{"unknown context", func(_ *C, a *A, _ *N) {
 			a.CipherData = &evecommon.CipherBlock{CipherContextId: "c", CipherData: []byte("x")}
 		}, []string{`app 0 "web": there is no cipher context "c"`}, 1, 1, nil, ""},
+		{"context without an ID", func(c *C, _ *A, _ *N) { c.CipherContexts = []*evecommon.CipherContext{{}} },
+			[]string{"cipher context 0: it has no ID"}, 1, 1, nil, ""},
+		{"context twice", func(c *C, _ *A, _ *N) {
+			c.CipherContexts = []*evecommon.CipherContext{{ContextId: "c"}, {ContextId: "c"}}
+		}, []string{`cipher context 1: ID "c" is given twice`}, 1, 1, nil, ""},
+		{"bad project", func(c *C, _ *A, _ *N) {
+			c.Id, c.ProjectName, c.ProjectId = &config.UUIDandVersion{Uuid: appID}, "plant", "p"
+		}, []string{`project "plant": "p" is not a UUID`}, 1, 1, nil, ""},
 		{"network without subnet", func(_ *C, _ *A, n *N) { n.Ip = nil },
 			[]string{`network instance 0 "blue": subnet "" is not in CIDR notation`}, 1, 1, nil, `subnet "" is not in CIDR notation`},
 		{"network without type", func(_ *C, _ *A, n *N) { n.IpType = 0 },
