@@ -111,8 +111,8 @@ func newGuestWorld(f *testing.F) *guestWorld {
 			Reports: func(*instance.Instance) dialect.Reports { return &dialecttest.Reports{} },
 		}
 		for _, d := range dialects() {
-			if g := d.At(site).Guard; g != nil {
-				handler.Guards = append(handler.Guards, g)
+			if s := d.At(site); s.Guard != nil {
+				handler.Services = append(handler.Services, s)
 			}
 		}
 		server := handler.NewServer()

@@ -66,6 +66,8 @@ type Service struct {
 	Render func(*instance.Instance) (*document.Node, error)
 	// Guard is asked before the tree is; nil for none.
 	Guard Guard
+	// Always says that the guard answers instances too that are not to read their metadata over HTTP.
+	Always bool
 }
 
 // Drive is a dialect's part of a disc. All dialects that have a part of one kind of drive are on it

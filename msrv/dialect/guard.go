@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 
 	"github.com/lf-edge/eve-metadata/msrv/document"
 	"github.com/lf-edge/eve-metadata/msrv/instance"
@@ -22,7 +23,9 @@ type Request struct {
 	Instance *instance.Instance
 	// Adapter is the instance's adapter in the network that the request came in on; nil for none.
 	Adapter *instance.Adapter
-	Method  string
+	// Remote is where the connection comes from.
+	Remote netip.AddrPort
+	Method string
 	// Path is as trees are looked up: no slash at either end, single ones between, escapes undone.
 	Path   string
 	Header http.Header
@@ -69,6 +72,9 @@ type Answer struct {
 	// Document is what is delivered as one of the tree's would be; the other fields then do not count. nil for
 	// an answer by those.
 	Document *document.Document
+	// Handler answers in place of the other fields, for what is too large to be held in memory or is somebody else's to
+	// say. It may take as long as it takes, while the guest reads on. nil for an answer by the other fields.
+	Handler http.Handler
 
 	Status int
 	Type   string            // media type of Body; "" for plain text

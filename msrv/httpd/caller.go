@@ -116,7 +116,7 @@ func (c callers) onPort(who caller, from origin) (caller, error) {
 	if err != nil {
 		return caller{}, fmt.Errorf("%w: find %s: %w", errOtherPort, from.mac, err)
 	}
-	if port != who.adapter.Port {
+	if port != who.adapter.Port && port != who.adapter.OtherPort {
 		return caller{}, fmt.Errorf("%w: %s is on %q", errOtherPort, from.mac, port)
 	}
 	return who, nil

@@ -77,11 +77,13 @@ func (p ports) Port(bridge string, hardware net.HardwareAddr) (string, error) {
 }
 
 // TestCaller is the rule by which callers are known. In blue there are u-1 with two adapters and u-2 with one; u-3, whose
-// addresses are not known; u-4 and u-5, which dispute an address and a MAC address; and u-6, of whose adapter nobody knows
-// the MAC address. In green there is u-7 alone.
+// addresses are not known; u-4 and u-5, which dispute an address and a MAC address; u-6, of whose adapter nobody knows
+// the MAC address; and u-8, which may be on either of two ports. In green there is u-7 alone.
 func TestCaller(t *testing.T) {
 	t.Parallel()
 	s := store.New()
+	emulated := card("eth0", "blue", 7, "nb8", "10.0.0.79/24")
+	emulated.OtherPort = "nb8-emu"
 	for _, e := range []*store.Entry{
 		guestOf("u-1", card("front", "blue", 1, "nb1", "10.0.0.1/24", "fd00::1/64"), card("back", "blue", 2, "nb2", "10.0.0.2/24"),
 			card("aside", "red", 1, "nb9", "10.0.0.9/24")),
@@ -91,10 +93,13 @@ func TestCaller(t *testing.T) {
 		guestOf("u-5", card("eth0", "blue", 6, "", "10.0.0.5/24"), card("eth1", "blue", 8, "")),
 		guestOf("u-6", card("eth0", "blue", 0, "", "10.0.0.6/24")),
 		guestOf("u-7", card("eth0", "green", 0, "")),
+		guestOf("u-8", emulated),
 	} {
 		s.Put(e)
 	}
-	onBridge := ports{mac(1).String(): "nb1", mac(2).String(): "nb2", mac(3).String(): "nb1", mac(4).String(): "nb7"}
+	onBridge := ports{
+		mac(1).String(): "nb1", mac(2).String(): "nb2", mac(3).String(): "nb1", mac(4).String(): "nb7", mac(7).String(): "nb8-emu",
+	}
 	for _, tt := range []struct {
 		name    string
 		network string // "": blue
@@ -137,6 +142,7 @@ func TestCaller(t *testing.T) {
 		{name: "its address and MAC address from another's port", bridge: "bn1", address: "10.0.0.3", mac: 3, want: "nobody: port"},
 		{name: "its MAC address from another's port", bridge: "bn1", address: "10.0.0.77", mac: 3, want: "nobody: port"},
 		{name: "MAC address not known", bridge: "bn1", address: "10.0.0.1", want: "nobody: port"},
+		{name: "on its other port", bridge: "bn1", address: "10.0.0.79", mac: 7, want: "u-8 on eth0"},
 		{name: "its port is not known", bridge: "bn1", address: "10.0.0.78", mac: 4, want: "u-3 on eth0"},
 		{name: "a bridge that is not there", bridge: "bn2", address: "10.0.0.1", mac: 1, want: "nobody: port"},
 	} {
@@ -150,7 +156,7 @@ func TestCaller(t *testing.T) {
 			}
 			h := &httpd.Handler{
 				Network: "blue", Alone: tt.alone, Ports: tt.bridge, Bridges: onBridge, Store: s, Log: log, Metrics: metrics,
-				Guards: []dialect.Guard{whose},
+				Services: services(whose),
 			}
 			if tt.network != "" {
 				h.Network = tt.network
@@ -211,7 +217,7 @@ func TestNothingSaidCounts(t *testing.T) {
 	s.Put(guestOf("u-1", card("eth0", "blue", 1, "", "10.0.0.1/24")))
 	s.Put(guestOf("u-2", card("eth0", "blue", 2, "", "10.0.0.2/24")))
 	log, _ := logtest.NewNullLogger()
-	h := &httpd.Handler{Network: "blue", Store: s, Log: log, Guards: []dialect.Guard{whose}}
+	h := &httpd.Handler{Network: "blue", Store: s, Log: log, Services: services(whose)}
 	said := map[string]func(*http.Request){
 		"Host":          func(r *http.Request) { r.Host = "10.0.0.1" },
 		"absolute form": func(r *http.Request) { r.URL.Scheme, r.URL.Host = "http", "u-1@10.0.0.1:80" },
@@ -249,7 +255,7 @@ func TestAddressChangesOwner(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := store.New()
 		log, _ := logtest.NewNullLogger()
-		h := &httpd.Handler{Network: "blue", Store: s, Log: log, Grace: time.Second, Guards: []dialect.Guard{whose}}
+		h := &httpd.Handler{Network: "blue", Store: s, Log: log, Grace: time.Second, Services: services(whose)}
 		asks := func(owner byte) string {
 			return ask(h, httpd.From(httptest.NewRequest("GET", "/whose", nil), "10.0.0.1", mac(owner)))
 		}

@@ -29,6 +29,15 @@ import (
 	"github.com/lf-edge/eve-metadata/pkg/endpoint"
 )
 
+// services are some whose guards are these.
+func services(guards ...dialect.Guard) []dialect.Service {
+	all := make([]dialect.Service, len(guards))
+	for i, g := range guards {
+		all[i].Guard = g
+	}
+	return all
+}
+
 // echo is a guard that answers below "echo": what it was asked, and whom it was told of.
 func echo(r *dialect.Request) *dialect.Answer {
 	if !strings.HasPrefix(r.Path, "echo") {
@@ -133,7 +142,7 @@ func newGuarded(t *testing.T) (*httpd.Handler, *logtest.Hook) {
 	log, hook := logtest.NewNullLogger()
 	reports := &dialecttest.Reports{}
 	return &httpd.Handler{
-		Network: "blue", Store: s, Log: log, Guards: []dialect.Guard{echo, password, kept},
+		Network: "blue", Store: s, Log: log, Services: services(echo, password, kept),
 		Reports: func(*instance.Instance) dialect.Reports { return reports },
 	}, hook
 }
@@ -304,9 +313,9 @@ func (c *watchedConn) Close() error {
 func TestHopLimitFails(t *testing.T) {
 	t.Parallel()
 	h, _ := newGuarded(t)
-	h.Guards = []dialect.Guard{func(*dialect.Request) *dialect.Answer {
+	h.Services = services(func(*dialect.Request) *dialect.Answer {
 		return &dialect.Answer{Status: http.StatusOK, Body: []byte("token"), HopLimit: 1}
-	}}
+	})
 	r := httptest.NewRequest("PUT", "http://169.254.169.254/", nil)
 	r.RemoteAddr = "10.0.0.5:1"
 	w := httptest.NewRecorder()

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"path"
 	"strconv"
 	"strings"
@@ -60,10 +61,10 @@ type Handler struct {
 	Store Looker
 	// Bridges tells where callers are; it may be nil where Ports is "".
 	Bridges Bridges
-	// Guards are those of all dialects at the site, and Reports is where they keep what guests say; it may
-	// be nil where no guard wants it.
-	Guards  []dialect.Guard
-	Reports Reporter
+	// Services are those of all dialects at the site that have a guard, and Reports is where guards keep what guests
+	// say; it may be nil where none wants it.
+	Services []dialect.Service
+	Reports  Reporter
 	// Grace is how long a caller that is not known yet is kept waiting (see NewcomerGrace); 0: not at all.
 	Grace time.Duration
 	// Limits are the network's; nil for none.
@@ -79,15 +80,21 @@ type Handler struct {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	rec := &recorder{ResponseWriter: w, status: http.StatusOK}
-	err := h.answer(rec, r)
+	var err error
+	defer func() { h.note(rec, r, time.Since(start), err) }() // also where an answer is broken off, which is a panic
+	err = h.answer(rec, r)
 	if err != nil && !rec.written {
 		answerError(rec, err)
 	}
+}
+
+// note counts and logs a request that is over, and what went wrong with it.
+func (h *Handler) note(rec *recorder, r *http.Request, took time.Duration, err error) {
 	h.Metrics.request(h.Site, rec.status)
 	fields := logrus.Fields{
 		"network": h.Network, "caller": r.RemoteAddr, "instance": rec.instance,
 		"method": r.Method, "path": loggedPath(r.URL.Path), "status": rec.status, "bytes": rec.bytes,
-		"ms": float64(time.Since(start).Microseconds()) / 1000,
+		"ms": float64(took.Microseconds()) / 1000,
 	}
 	if h.Site != dialect.Metadata { // which goes without saying
 		fields["site"] = h.Site.String()
@@ -131,6 +138,9 @@ func (h *Handler) answer(w *recorder, r *http.Request) error {
 	case a == nil:
 	case a.Document != nil:
 		return deliver(w, r, a.Document)
+	case a.Handler != nil:
+		a.Handler.ServeHTTP(patient{w}, r)
+		return a.Err
 	default:
 		return give(w, r, a)
 	}
@@ -144,8 +154,7 @@ func (h *Handler) answer(w *recorder, r *http.Request) error {
 	return deliver(w, r, node.Document())
 }
 
-// admit finds out who the caller is. It is an error that it is nobody, that it is not to ask over HTTP, and
-// that it asks too often.
+// admit finds out who the caller is. It is an error that it is nobody, and that it asks too often.
 func (h *Handler) admit(ctx context.Context, from origin) (caller, error) {
 	who, err := h.callers().find(from)
 	if err != nil { // hardly ever
@@ -158,9 +167,6 @@ func (h *Handler) admit(ctx context.Context, from origin) (caller, error) {
 	}
 	if !h.Limits.allow(who.entry.Instance.UUID) {
 		return caller{}, errTooMany
-	}
-	if who.entry.HTTP == nil {
-		return caller{}, errNotFound
 	}
 	return who, nil
 }
@@ -188,19 +194,24 @@ func (h *Handler) await(ctx context.Context, from origin) (caller, error) {
 
 // guard asks the guards. The first that answers is heard.
 func (h *Handler) guard(who caller, r *http.Request, place string) *dialect.Answer {
-	if len(h.Guards) == 0 {
+	if len(h.Services) == 0 {
 		return nil
 	}
 	inst := who.entry.Instance
+	remote, _ := netip.ParseAddrPort(r.RemoteAddr) // of a TCP connection: there is nothing to go wrong
 	req := &dialect.Request{
-		Instance: inst, Adapter: who.adapter, Method: r.Method, Path: place, Header: r.Header, Body: r.Body,
+		Instance: inst, Adapter: who.adapter, Remote: netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port()),
+		Method: r.Method, Path: place, Header: r.Header, Body: r.Body,
 		Count: func(event string) { h.Metrics.event(h.Network, event) },
 	}
 	if h.Reports != nil {
 		req.Reports = h.Reports(inst)
 	}
-	for _, g := range h.Guards {
-		if a := g(req); a != nil {
+	for _, s := range h.Services {
+		if who.entry.HTTP == nil && !s.Always {
+			continue
+		}
+		if a := s.Guard(req); a != nil {
 			return a
 		}
 	}
@@ -300,3 +311,14 @@ func (r *recorder) Write(p []byte) (int, error) {
 
 // Unwrap lets http.ResponseController reach the connection.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// patient is a connection on which each write has WriteTimeout for itself: a guest that reads on gets all, however much
+// it is.
+type patient struct{ *recorder }
+
+// Write puts the connection's deadline off.
+func (p patient) Write(b []byte) (int, error) {
+	// Where there is no connection there is no deadline.
+	_ = http.NewResponseController(p.ResponseWriter).SetWriteDeadline(time.Now().Add(WriteTimeout))
+	return p.recorder.Write(b)
+}

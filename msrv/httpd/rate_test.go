@@ -36,7 +36,7 @@ func TestRate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h, _ := newGuarded(t)
-		h.Guards, h.Limits = nil, httpd.NewLimits()
+		h.Services, h.Limits = nil, httpd.NewLimits()
 		other := *h // another endpoint of the same network
 		burst := httpd.InstanceBurst
 		got := asks(h, burst-10, "10.0.0.5:1")
@@ -53,7 +53,7 @@ func TestRateOfStrangers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h, _ := newGuarded(t)
-		h.Guards, h.Limits = nil, httpd.NewLimits()
+		h.Services, h.Limits = nil, httpd.NewLimits()
 		for i := range httpd.StrangerBurst / 100 {
 			check(t, "strangers", asks(h, 100, fmt.Sprintf("10.0.1.%d:1", i)), "map[404:100]")
 		}

@@ -140,8 +140,8 @@ func (s *Server) handler(e endpoint.Endpoint) *Handler {
 		Reports: s.Reports, Grace: NewcomerGrace, Limits: s.share(e.Network).Limits, Metrics: s.Metrics, Log: s.Log,
 	}
 	for _, d := range s.Dialects {
-		if g := d.At(h.Site).Guard; g != nil {
-			h.Guards = append(h.Guards, g)
+		if s := d.At(h.Site); s.Guard != nil {
+			h.Services = append(h.Services, s)
 		}
 	}
 	return h

@@ -164,8 +164,8 @@ type Adapter struct {
 	// Network identifies the app network: the UUID of EVE's network instance.
 	Network     string
 	NetworkName string
-	// Port is the host's end, a tap or veth; "" when not known.
-	Port string
+	// Port is the host's end, a tap or veth; "" when not known. OtherPort is the one that it may be instead; "" for none.
+	Port, OtherPort string
 	// MAC is the hardware address that the guest sees; nil when not known.
 	MAC net.HardwareAddr
 	// MTU in bytes; 0 when not known.
