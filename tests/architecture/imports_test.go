@@ -29,7 +29,11 @@ var rules = map[string][]string{
 	"msrv/document": {},
 	"nim/plan":      {},
 	// A dialect knows the nouns; carriers know documents; the intake knows topics.
-	"msrv/dialect":       {"msrv/instance", "msrv/document"},
+	"msrv/dialect": {"msrv/instance", "msrv/document"},
+	// EVE's own dialect is EVE's topics in other words.
+	"msrv/dialect/eve":   {"msrv/instance", "msrv/document", "msrv/dialect", "pkg/eve"},
+	"msrv/node":          {"pkg/eve", "pkg/pubsub", "pkg/topics"},
+	"msrv/patch":         {"msrv/dialect/eve", "pkg"},
 	"msrv/store":         {"msrv/instance", "msrv/document", "msrv/dialect"},
 	"msrv/httpd":         {"msrv/document", "msrv/dialect", "msrv/instance", "msrv/store", "pkg/endpoint", "pkg/task"},
 	"msrv/report":        {"msrv/dialect", "msrv/instance", "pkg/eve", "pkg/pubsub"},
