@@ -48,12 +48,20 @@ func argument(n uint32, op seccomp.Operation, value uint64) seccomp.Condition {
 	return seccomp.Condition{Argument: n, Operation: op, Value: value}
 }
 
-// forbidden are the uses, of one call each, that calls that stay do not have: sockets but those of unix(7), and of
-// netlink(7) for what the kernel knows of neighbours; processes and namespaces rather than threads; executable memory;
-// signals to other processes.
-func forbidden() [][]seccomp.NameWithConditions {
+// forbidden are the uses, of one call each, that calls that stay do not have: sockets but those of unix(7), of
+// netlink(7) for what the kernel knows of neighbours, and of tcp(7) where there are ports to connect to; processes and
+// namespaces rather than threads; executable memory; signals to other processes.
+func (p Policy) forbidden() [][]seccomp.NameWithConditions {
+	others := []seccomp.Condition{argument(0, seccomp.NotEqual, unix.AF_UNIX), argument(0, seccomp.NotEqual, unix.AF_NETLINK)}
+	sockets := []seccomp.NameWithConditions{use("socket", others...)}
+	if len(p.Connect) > 0 {
+		sockets = []seccomp.NameWithConditions{
+			use("socket", append(others, argument(0, seccomp.NotEqual, unix.AF_INET))...),
+			use("socket", argument(0, seccomp.Equal, unix.AF_INET), argument(1, seccomp.BitsSet, unix.SOCK_DGRAM)), // raw ones, too
+		}
+	}
 	return [][]seccomp.NameWithConditions{
-		{use("socket", argument(0, seccomp.NotEqual, unix.AF_UNIX), argument(0, seccomp.NotEqual, unix.AF_NETLINK))},
+		sockets,
 		{
 			use("clone", argument(0, seccomp.BitsNotSet, unix.CLONE_THREAD)),
 			use("clone", argument(0, seccomp.BitsSet, newNamespaces)),
@@ -70,7 +78,7 @@ func forbidden() [][]seccomp.NameWithConditions {
 //
 // Each of the calls with conditions has a filter of its own, and the kernel asks all of them: in one filter, the library
 // would go on from a condition that is not met with the argument in the place of the call's number.
-func restrictCalls() (lack string, err error) {
+func (p Policy) restrictCalls() (lack string, err error) {
 	if !seccomp.Supported() {
 		return "seccomp, which this kernel does not have", nil
 	}
@@ -78,7 +86,7 @@ func restrictCalls() (lack string, err error) {
 	if err != nil {
 		return "", err
 	}
-	for _, uses := range forbidden() {
+	for _, uses := range p.forbidden() {
 		err := load(seccomp.ActionAllow, seccomp.SyscallGroup{Action: seccomp.ActionErrno, NamesWithCondtions: uses})
 		if err != nil {
 			return "", err

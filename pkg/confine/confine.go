@@ -8,7 +8,8 @@
 //
 //   - a user, its group and no other, and no capability, nor a way to get one back (capabilities(7));
 //   - no_new_privs: no program that is run gives privileges; and memory that other processes of the user cannot look at;
-//   - Landlock: no file outside of the folders can be opened, and no TCP port bound or connected to (landlock(7));
+//   - Landlock: no file outside of the folders can be opened, and no TCP port bound, or connected to but those that are
+//     said (landlock(7));
 //   - seccomp: no system call but those that a server in Go makes (seccomp(2)).
 //
 // What is open stays open: descriptors that were opened before, or that others hand over, are what the process serves.
@@ -35,6 +36,12 @@ type Policy struct {
 	Read []string
 	// Take are the folders of others in which it reads and removes files.
 	Take []string
+	// Files are files of others, and folders, that it reads if they are there at the start. It connects to no socket there.
+	Files []string
+	// Devices are those that it reads and writes, if they are there at the start.
+	Devices []string
+	// Connect are TCP ports that it connects to, over IPv4.
+	Connect []uint16
 	// Group is who may read the folders of Read and Take that are made.
 	Group int
 	// Parent is the process with which this one is to end; 0 for none.
@@ -56,7 +63,7 @@ func (p Policy) Apply() (lacking []string, err error) {
 		{"drop privileges", dropPrivileges},
 		{"end with the parent", p.followParent},
 		{"restrict files", p.restrictFiles},
-		{"restrict system calls", restrictCalls},
+		{"restrict system calls", p.restrictCalls},
 	} {
 		lack, err := measure.take()
 		if err != nil {

@@ -28,16 +28,24 @@ func TestApply(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build probe: %v\n%s", err, out)
 	}
-	for name, user := range map[string]string{"as it is": "", "another user": "nobody"} {
+	for name, c := range map[string]struct {
+		user, golden string
+		flags        []string
+	}{
+		"as it is":     {golden: "testdata/attempts.txt"},
+		"another user": {user: "nobody", golden: "testdata/attempts.txt"},
+		"more":         {golden: "testdata/attempts-more.txt", flags: []string{"-more"}},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			user := c.user
 			if user != "" && os.Geteuid() != 0 {
 				t.Skip("only root can become somebody else")
 			}
 			dir := t.TempDir()
 			letPass(t, dir)
-			for _, path := range []string{"read/file", "take/file"} {
-				err := errors.Join(os.Mkdir(filepath.Join(dir, filepath.Dir(path)), 0o777),
+			for _, path := range []string{"read/file", "take/file", "more/file", "more/device", "more/folder/file"} {
+				err := errors.Join(os.MkdirAll(filepath.Join(dir, filepath.Dir(path)), 0o777),
 					os.Chmod(filepath.Join(dir, filepath.Dir(path)), 0o777),
 					os.WriteFile(filepath.Join(dir, path), nil, 0o644))
 				if err != nil {
@@ -45,19 +53,18 @@ func TestApply(t *testing.T) {
 				}
 			}
 			var out, log bytes.Buffer
-			cmd := exec.CommandContext(t.Context(), binary, dir, user)
+			cmd := exec.CommandContext(t.Context(), binary, append(c.flags, dir, user)...)
 			cmd.Stdout, cmd.Stderr = &out, &log
 			if err := cmd.Run(); err != nil {
 				t.Fatalf("%v\n%s", err, &log)
 			}
 			got := bytes.ReplaceAll(out.Bytes(), []byte(dir), []byte("DIR"))
-			const golden = "testdata/attempts.txt"
 			if *update {
-				if err := os.WriteFile(golden, got, 0o644); err != nil {
+				if err := os.WriteFile(c.golden, got, 0o644); err != nil {
 					t.Fatal(err)
 				}
 			}
-			want, err := os.ReadFile(golden)
+			want, err := os.ReadFile(c.golden)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -13,6 +13,7 @@ import (
 const (
 	toRead = ll.AccessFSReadFile | ll.AccessFSReadDir | ll.AccessFSResolveUnix
 	toTake = toRead | ll.AccessFSRemoveFile
+	toUse  = ll.AccessFSReadFile | ll.AccessFSWriteFile | ll.AccessFSIoctlDev
 	toOwn  = toTake | ll.AccessFSWriteFile | ll.AccessFSTruncate | ll.AccessFSRemoveDir |
 		ll.AccessFSMakeDir | ll.AccessFSMakeReg | ll.AccessFSMakeSock
 )
@@ -21,17 +22,30 @@ const (
 // is to restrict here.
 const wholeVersion = 9
 
-// restrictFiles leaves the process its folders, and no TCP port to bind or connect to. An older kernel restricts less.
+// restrictFiles leaves the process its folders and files, and no TCP port to bind, or to connect to but its own. An older
+// kernel restricts less.
 func (p Policy) restrictFiles() (lack string, err error) {
 	version, err := ll.LandlockGetABIVersion()
 	if err != nil {
 		return "Landlock, which this kernel does not have", nil //nolint:nilerr // the error says no more than that
 	}
-	err = landlock.V11.BestEffort().Restrict(
+	rules := []landlock.Rule{
 		landlock.PathAccess(toOwn, p.Own...),
 		landlock.PathAccess(toRead, p.Read...),
 		landlock.PathAccess(toTake, p.Take...),
-	)
+		landlock.PathAccess(toUse, p.Devices...).IgnoreIfMissing(),
+	}
+	for _, path := range p.Files {
+		access := landlock.AccessFSSet(ll.AccessFSReadFile)
+		if isFolder(path) {
+			access |= ll.AccessFSReadDir
+		}
+		rules = append(rules, landlock.PathAccess(access, path).IgnoreIfMissing())
+	}
+	for _, port := range p.Connect {
+		rules = append(rules, landlock.ConnectTCP(port))
+	}
+	err = landlock.V11.BestEffort().Restrict(rules...)
 	if err != nil || version >= wholeVersion {
 		return "", err
 	}

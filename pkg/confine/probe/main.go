@@ -17,13 +17,21 @@ import (
 	"github.com/lf-edge/eve-metadata/pkg/confine"
 )
 
+// port is the TCP port that may be connected to where more is allowed; nobody listens there, nor on the next one.
+const port = 9
+
 // main takes a folder, in which "own", "read" and "take" are the folders of the policy, and the name of a user, which may
-// be "".
+// be "". With -more the files "more/file", "more/folder" and "more/device" and a port are part of the policy, too.
 func main() {
+	more := flag.Bool("more", false, "allow more")
 	flag.Parse()
 	dir, name := flag.Arg(0), flag.Arg(1)
 	policy := confine.Policy{
 		Own: confine.Folders(dir, "own"), Read: confine.Folders(dir, "read"), Take: confine.Folders(dir, "take"),
+	}
+	if *more {
+		policy.Files = confine.Folders(dir, "more/file", "more/folder", "more/missing")
+		policy.Devices, policy.Connect = confine.Folders(dir, "more/device", "more/missing"), []uint16{port}
 	}
 	if name != "" {
 		user, err := confine.Lookup(name)
@@ -75,6 +83,15 @@ func attempts(dir string) []attempt {
 			return err
 		}
 	}
+	dial := func(port int) func() error {
+		return func() error {
+			conn, err := net.DialTCP("tcp4", nil, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
+			if err == nil {
+				err = conn.Close()
+			}
+			return err
+		}
+	}
 	return []attempt{
 		{"write an own file", func() error { return os.WriteFile(filepath.Join(dir, "own/file"), nil, 0o600) }},
 		{"rename an own file", func() error {
@@ -92,6 +109,17 @@ func attempts(dir string) []attempt {
 		{"take a file", func() error { return os.Remove(filepath.Join(dir, "take/file")) }},
 		{"ask netlink", socket(unix.AF_NETLINK, unix.SOCK_RAW)},
 
+		{"read a file", read(filepath.Join(dir, "more/file"))},
+		{"read a file of a folder", read(filepath.Join(dir, "more/folder/file"))},
+		{"write a device", func() error {
+			f, err := os.OpenFile(filepath.Join(dir, "more/device"), os.O_RDWR, 0)
+			if err == nil {
+				err = f.Close()
+			}
+			return err
+		}},
+		{"connect to a port", dial(port)},
+
 		{"write a topic", func() error { return os.WriteFile(filepath.Join(dir, "read/new"), nil, 0o600) }},
 		{"read a file of others", read("/etc/passwd")},
 		{"list a folder of others", func() error {
@@ -105,6 +133,9 @@ func attempts(dir string) []attempt {
 		}},
 		{"open a TCP socket", socket(unix.AF_INET, unix.SOCK_STREAM)},
 		{"open a TCP socket of IPv6", socket(unix.AF_INET6, unix.SOCK_STREAM)},
+		{"connect to another port", dial(port + 1)},
+		{"open a UDP socket of IPv4", socket(unix.AF_INET, unix.SOCK_DGRAM)},
+		{"open a raw socket of IPv4", socket(unix.AF_INET, unix.SOCK_RAW)},
 		{"open a UDP socket", socket(unix.AF_INET6, unix.SOCK_DGRAM)},
 		{"open a raw socket", socket(unix.AF_PACKET, unix.SOCK_RAW)},
 		{"mount", func() error { return unix.Mount("none", filepath.Join(dir, "own"), "tmpfs", 0, "") }},
