@@ -11,7 +11,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 LDFLAGS := -s -w -X main.version=$(VERSION)
 GOLANGCI_LINT := .cache/bin/golangci-lint-2.15.0
 
-.PHONY: help build install run test check lint bench fuzz generate clean
+.PHONY: help build image install run test check lint bench fuzz generate clean
 
 help: ## what there is to make
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -19,6 +19,11 @@ help: ## what there is to make
 build: ## bin/eve-metadata, a static binary
 	@.ci/setup go
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/eve-metadata ./cmd/eve-metadata
+
+image: ## bin/image-amd64 and bin/image-arm64, images for an EVE device in the OCI layout
+	@.ci/setup go image
+	VERSION=$(VERSION) .ci/image amd64 bin/image-amd64
+	VERSION=$(VERSION) .ci/image arm64 bin/image-arm64
 
 install: build ## the binary, the units of systemd and the server's user, below DESTDIR
 	install -D -m 0755 bin/eve-metadata $(DESTDIR)/usr/bin/eve-metadata
@@ -33,7 +38,7 @@ run: build ## the service on its embedded example, and what its guests see; Ctrl
 
 test: build ## every test, with the race detector
 	@.ci/setup test
-	go test -race ./...
+	go test -race -count=1 ./... # tests run programs of which Go's cache of results does not know
 
 check: ## formatting, vet, lint, import rules, generated code
 	@.ci/setup go check

@@ -10,18 +10,18 @@
 //
 // Run opens, for as long as it runs, because publishers come and go and guests ask and report:
 //
-//   - of the topics that it follows (AppInstanceConfig, InstanceMetadata and NetworkMetadata of the feed,
-//     AppNetworkStatus and NetworkInstanceStatus of nim): var/run/<agent>/<topic>.sock, to connect to; the
-//     folder var/run/<agent>/<topic>, or persist/status/<agent>/<topic> of AppNetworkStatus, to read and watch,
+//   - of the topics that it follows (pkg/topics): var/run/<agent>/<topic>.sock, to connect to; the
+//     folder var/run/<agent>/<topic>, or persist/status/<agent>/<topic> of persistent ones, to read and watch,
 //     and those above it, to watch, until it is there;
-//   - of those that it publishes (InstanceLaunch, InstanceReport): the same sockets, to make and bind, and the
-//     folders var/run/mdsrv/InstanceLaunch and persist/status/mdsrv/InstanceReport, to read and write;
-//   - persist/pubsub-large, where large values are: to read and remove those of the feed, and to write those of
-//     mdsrv;
-//   - run/mdsrv/drives, to make, read, write, rename and remove in.
+//   - of those that it publishes, as mdsrv: the same sockets, to make and bind, and the folders var/run/mdsrv and
+//     persist/status/mdsrv, to read and write;
+//   - persist/pubsub-large, where large values are: to read and remove those of the agents that it follows, and to write
+//     those of mdsrv;
+//   - run/mdsrv/drives, to make, read, write, rename and remove in; and EVEDrives likewise;
+//   - what Opener and the dialects open: the node's keys, and the files that EVE's topics offer to guests.
 //
-// It makes sockets of the families unix (its topics') and inotify watches, and none of a network: it accepts on
-// those that come with the endpoints, and reads and sets options of what it accepts. Beside that Go itself reads
+// It makes sockets of the families unix (its topics') and inotify watches, and none of a network but a dialect's: it
+// accepts on those that come with the endpoints, and reads and sets options of what it accepts. Beside that Go itself reads
 // /proc/sys/net/core/somaxconn when a topic's socket is bound, and /etc/localtime for the log; it does without them.
 package msrv
 
@@ -44,10 +44,13 @@ import (
 	"github.com/lf-edge/eve-metadata/msrv/launch"
 	"github.com/lf-edge/eve-metadata/msrv/report"
 	"github.com/lf-edge/eve-metadata/msrv/store"
+	"github.com/lf-edge/eve-metadata/pkg/cipher"
 	"github.com/lf-edge/eve-metadata/pkg/endpoint"
+	"github.com/lf-edge/eve-metadata/pkg/eve"
 	"github.com/lf-edge/eve-metadata/pkg/neigh"
 	"github.com/lf-edge/eve-metadata/pkg/pubsub"
 	"github.com/lf-edge/eve-metadata/pkg/task"
+	"github.com/lf-edge/eve-metadata/pkg/topics"
 )
 
 // Config is what a Service needs.
@@ -56,12 +59,27 @@ type Config struct {
 	Board  *endpoint.Board
 	// Root prefixes every path of the state.
 	Root string
-	// Feed and Nim are the agents that publish the configs and the state of the networks.
-	Feed, Nim string
-	Dialects  []dialect.Dialect
+	// Topics are those that it follows.
+	Topics topics.Set
+	// Opener decrypts user data, with Certs, which the service keeps as the topics have them. It has Counters, which are
+	// published.
+	Opener   *cipher.Opener
+	Certs    *intake.Certs
+	Dialects []dialect.Dialect
+	// Pruners keep something of apps that is to go when these are gone for good.
+	Pruners []Pruner
+	// EVEDrives is the folder where EVE has the drives of virtual machines, in which the service is to put them as well;
+	// "" for nowhere.
+	EVEDrives string
 	// Metrics is where counters are registered; nil for nowhere.
 	Metrics prometheus.Registerer
 	Log     logrus.FieldLogger
+}
+
+// Pruner keeps something of apps.
+type Pruner interface {
+	// Prune forgets what it keeps of apps that do not exist any more.
+	Prune(exists func(uuid string) bool) error
 }
 
 // Drives is the folder of the images under a root: one "<app UUID>.iso" per instance that wants one.
@@ -71,14 +89,16 @@ func Drives(root string) string { return filepath.Join(root, "/run/mdsrv/drives"
 type Service struct {
 	cfg    Config
 	store  *store.Store
-	drives *drive.Keeper
+	drives *drive.Keeper // in a folder of its own
+	eve    *drive.Keeper // in EVE's; nil for none
 	intake *intake.Intake
 	httpd  *httpd.Server
 	ports  *neigh.Table
 	data   task.Ready // all that was known at the start is in the store and on the drives
-	// Both are there while it runs.
+	// All are there while it runs.
 	book   *report.Book
 	launch *launch.Publisher
+	vault  *vault
 }
 
 // New makes a Service, which Run has to run for its sockets to be closed. It reads the device's secret, or
@@ -89,10 +109,14 @@ func New(cfg Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Service{cfg: cfg, store: store.New(), drives: drive.NewKeeper(Drives(cfg.Root), cfg.Log)}
+	s := &Service{cfg: cfg, store: store.New(), drives: drive.NewKeeper(Drives(cfg.Root), drive.Extension, cfg.Log)}
+	if cfg.EVEDrives != "" {
+		s.eve = drive.NewKeeper(cfg.EVEDrives, drive.ExtensionEVE, cfg.Log)
+	}
 	s.intake = intake.New(intake.Config{
-		Driver: cfg.Driver, Feed: cfg.Feed, Nim: cfg.Nim, Secret: secret, Architecture: runtime.GOARCH,
-		Sink: (*sink)(s), Log: cfg.Log,
+		Driver: cfg.Driver, Topics: cfg.Topics, Certs: cfg.Certs, Secret: secret, Architecture: runtime.GOARCH,
+		UserData: func(app *eve.AppInstanceConfig) (string, error) { return s.vault.userData(app) },
+		Sink:     (*sink)(s), Log: cfg.Log,
 	})
 	s.httpd = &httpd.Server{
 		Board: cfg.Board, Store: s.store, Data: s.data.Done(), Dialects: cfg.Dialects,
@@ -128,6 +152,10 @@ func (s *Service) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.launch.Close()) }()
+	if s.vault, err = openVault(s.cfg.Driver, s.cfg.Opener, s.cfg.Log); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.vault.Close()) }()
 	for _, err := range s.book.Skipped() {
 		s.cfg.Log.WithError(err).Warn("what a guest reported to an earlier run cannot be read")
 	}
@@ -135,6 +163,9 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	group.Go(func() error { return s.intake.Run(ctx) })
 	group.Go(func() error { return s.httpd.Run(ctx) })
 	group.Go(func() error { return s.drives.Run(ctx) })
+	if s.eve != nil {
+		group.Go(func() error { return s.eve.Run(ctx) })
+	}
 	return group.Wait()
 }
 
@@ -170,9 +201,22 @@ func (s *sink) Put(inst *instance.Instance) {
 func (s *sink) drive(inst *instance.Instance) (path string, err error) {
 	image, err := s.image(inst)
 	if image == nil {
-		return "", errors.Join(err, s.drives.Remove(inst.UUID))
+		return "", errors.Join(err, s.removeDrive(inst.UUID))
 	}
-	return drive.Path(Drives(s.cfg.Root), inst.UUID), s.drives.Put(inst.UUID, image)
+	err = s.drives.Put(inst.UUID, image)
+	if s.eve != nil {
+		err = errors.Join(err, s.eve.Put(inst.UUID, image))
+	}
+	return drive.Path(Drives(s.cfg.Root), inst.UUID), err
+}
+
+// removeDrive takes an instance's images away.
+func (s *sink) removeDrive(uuid string) error {
+	err := s.drives.Remove(uuid)
+	if s.eve != nil {
+		err = errors.Join(err, s.eve.Remove(uuid))
+	}
+	return err
 }
 
 // image makes the image of an instance's drive; nil when it has none.
@@ -187,15 +231,17 @@ func (s *sink) image(inst *instance.Instance) ([]byte, error) {
 // Remove forgets an instance, but not what it reported: it may only be switched off.
 func (s *sink) Remove(uuid string) {
 	s.store.Remove(uuid)
-	if err := errors.Join(s.drives.Remove(uuid), s.launch.Remove(uuid)); err != nil {
+	if err := errors.Join(s.removeDrive(uuid), s.launch.Remove(uuid), s.vault.forget(uuid)); err != nil {
 		s.cfg.Log.WithError(err).WithField("instance", uuid).Error("instance not removed in full")
 	}
 }
 
 // Complete forgets what was reported by apps that are gone for good.
 func (s *sink) Complete(exists func(uuid string) bool) {
-	if err := s.book.Prune(exists); err != nil {
-		s.cfg.Log.WithError(err).Error("reports of apps that are gone not removed")
+	for _, p := range append([]Pruner{s.book, s.vault}, s.cfg.Pruners...) {
+		if err := p.Prune(exists); err != nil {
+			s.cfg.Log.WithError(err).Error("what there was of apps that are gone not removed in full")
+		}
 	}
 }
 

@@ -57,10 +57,12 @@ func (m *Manager) signal() {
 // convergeNetwork makes one network be as it is wanted, and publishes its state. It returns the app instances for whose
 // adapters that made a difference.
 func (m *Manager) convergeNetwork(in intake.Input) map[string]bool {
-	if in.Config == nil && !m.state.complete {
+	n := m.network(in.Network)
+	in, known := m.asBefore(n, in)
+	if !known {
+		n.retry = retry{}
 		return nil // it may still come, and until then nothing is known that could be right
 	}
-	n := m.network(in.Network)
 	var err error
 	if in.Transit, err = m.transit(n, in); err != nil {
 		err = fmt.Errorf("number the uplink: %w", err)
@@ -73,6 +75,9 @@ func (m *Manager) convergeNetwork(in intake.Input) map[string]bool {
 	case errors.Is(r.Err, intake.ErrUnknown), errors.Is(r.Err, intake.ErrNotActive):
 		failed = m.removeNetwork(n)
 		n.settle(in, r, nil)
+	case r.Err != nil && in.Others: // it is not where it was
+		failed = m.detach(n)
+		n.settle(in, r, failed)
 	case r.Err != nil: // what there is stays in force
 		n.refuse(in, r)
 	default:
@@ -96,14 +101,15 @@ func (m *Manager) applyNetwork(n *network, in intake.Input, r intake.Result) fai
 			return failed
 		}
 	}
-	if err := m.noteAttachment(n, want, in.Transit); err != nil {
-		return failures{ofNetwork: err}
-	}
 	s, err := m.kernel.Open(want)
 	if err != nil {
 		return failures{ofNetwork: err}
 	}
-	failed := m.carryOut(n, s, want, r)
+	seen, err := m.moveIn(n, want, in.Transit, s)
+	if err != nil {
+		return failures{ofNetwork: errors.Join(err, s.Close())}
+	}
+	failed := m.carryOut(n, s, seen, r)
 	n.place, n.settled = want, len(failed) == 0
 	if err := n.listen(s, wantedSockets(n.id, want, r.Gateway)); err != nil {
 		failed.add(ofBridge, err)
@@ -120,23 +126,51 @@ func (m *Manager) applyNetwork(n *network, in intake.Input, r intake.Result) fai
 	return failed
 }
 
+// moveIn makes sure that a network may be where it is wanted, notes that it is about to be there, and returns what is there.
+func (m *Manager) moveIn(n *network, want plan.Network, transit int, s session) (plan.Seen, error) {
+	if err := m.vacate(n, want, s); err != nil {
+		return nil, err
+	}
+	seen, err := s.Observe()
+	if err != nil {
+		return nil, err
+	}
+	if err := notBridge(want, seen); err != nil {
+		return nil, err
+	}
+	return seen, m.noteAttachment(n, want, transit)
+}
+
+// notBridge says that a network is to be on an interface of the host's that is something else. Behind that may be anybody,
+// or the host itself.
+func notBridge(want plan.Network, seen plan.Seen) error {
+	if want.Attach != plan.OnBridge {
+		return nil
+	}
+	for _, l := range seen[want.Namespace].Links {
+		if l.Name == want.Bridge.Name && l.Kind != plan.KindBridge {
+			return fmt.Errorf("interface %q is not a bridge", l.Name)
+		}
+	}
+	return nil
+}
+
 // missing says what others have not made yet, or have taken away.
 func missing(place plan.Network, s session) error {
 	switch {
-	case place.Attach == plan.Existing && s.ID() == 0:
+	case place.Attach == plan.Existing && errors.Is(s.Absence(), fs.ErrNotExist):
 		return fmt.Errorf("namespace %q is not there", place.Namespace)
+	case place.Attach == plan.Existing && s.Absence() != nil:
+		return s.Absence()
 	case place.Attach == plan.OnBridge && s.Index(place.Bridge.Name) == 0:
 		return fmt.Errorf("bridge %q is not there", place.Bridge.Name)
 	}
 	return nil
 }
 
-// carryOut makes the kernel have what is wanted of a network.
-func (m *Manager) carryOut(n *network, s session, want plan.Network, r intake.Result) failures {
-	seen, err := s.Observe()
-	if err != nil {
-		return failures{ofNetwork: err}
-	}
+// carryOut makes the kernel have what is wanted of a network, given what it was just seen to have.
+func (m *Manager) carryOut(n *network, s session, seen plan.Seen, r intake.Result) failures {
+	want := r.Network
 	again := n.retry.due(m.now())
 	steps := plan.Plan(plan.Wanted{Networks: []plan.Network{want}, Keep: !m.state.complete, Retry: again}, seen)
 	if len(steps) > 0 && !again && reflect.DeepEqual(n.place, want) {
@@ -356,7 +390,7 @@ func (m *Manager) report(n *network, in intake.Input, r intake.Result, failed fa
 		n.retry.fail(m.now())
 	}
 	problem := ""
-	if err := errors.Join(problems(r.Err, failed), unpublishable); err != nil {
+	if err := errors.Join(problems(r.Err, failed), in.Err, unpublishable); err != nil {
 		problem = err.Error()
 	}
 	switch problem {

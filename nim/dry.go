@@ -4,6 +4,7 @@ package nim
 
 import (
 	"context"
+	"io/fs"
 	"net"
 	"net/netip"
 
@@ -49,6 +50,7 @@ func (drySession) Listen(_ string, addrs ...netip.AddrPort) ([]net.Listener, err
 }
 func (drySession) Path() string     { return "" }
 func (drySession) ID() uint64       { return 0 }
+func (drySession) Absence() error   { return fs.ErrNotExist }
 func (drySession) Index(string) int { return 0 }
 func (drySession) Close() error     { return nil }
 

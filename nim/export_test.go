@@ -5,6 +5,7 @@ package nim
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"net"
 	"net/netip"
 	"slices"
@@ -181,6 +182,9 @@ func (s *fakeSession) Apply(steps []plan.Step) []error {
 
 func (s *fakeSession) Listen(_ string, addrs ...netip.AddrPort) ([]net.Listener, error) {
 	open := make([]net.Listener, len(addrs))
+	if err := s.Absence(); err != nil {
+		return open, err
+	}
 	var errs []error
 	for i, addr := range addrs {
 		l, err := s.listen(addr)
@@ -195,6 +199,14 @@ func (s *fakeSession) Listen(_ string, addrs ...netip.AddrPort) ([]net.Listener,
 
 func (s *fakeSession) Path() string { return s.name }
 func (s *fakeSession) ID() uint64   { return s.k.ID(s.name) }
+
+func (s *fakeSession) Absence() error {
+	if s.ID() == 0 {
+		return fs.ErrNotExist
+	}
+	return nil
+}
+
 func (s *fakeSession) Close() error { return nil }
 
 func (s *fakeSession) Index(link string) int {

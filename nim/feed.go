@@ -5,62 +5,92 @@ package nim
 import (
 	"context"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/sirupsen/logrus"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/lf-edge/eve-metadata/nim/intake"
 	"github.com/lf-edge/eve-metadata/nim/plan"
 	"github.com/lf-edge/eve-metadata/pkg/eve"
 	"github.com/lf-edge/eve-metadata/pkg/pubsub"
+	"github.com/lf-edge/eve-metadata/pkg/topics"
 )
 
-// feed is what has come from the feed so far.
+// feed is what has come from the topics so far.
 type feed struct {
-	table    *intake.Table
-	apps     progress
-	networks progress
-	metadata progress
-	about    progress // NetworkMetadata
+	table  table
+	topics []*followed
 }
 
-// progress is how far a topic has come.
-type progress struct {
+// table is where values go; see intake.Table, and intake.Device for a device.
+type table interface {
+	Network(key string) intake.Input
+	App(key string) (eve.AppInstanceConfig, bool)
+	Everything() intake.Changes
+	Touch(c intake.Changes)
+	Take() intake.Changes
+}
+
+// followed is a topic that is followed, and how far it has come.
+type followed struct {
+	// signals says that its publisher tells when it has said everything.
+	signals   bool
 	synced    bool // what was published before we asked has arrived
 	restarted int  // EVE pubsub's restart counter: from 1 on the publisher has said all that there is, once
+	run       func(ctx context.Context, m *Manager) error
 }
 
-// synced tells whether there is enough to begin with. InstanceMetadata and NetworkMetadata are waited for where they are
-// sure to come, that is from our own feeds, so that an adapter does not start with one MTU and go on with another, and no
-// network in a place that is not its own.
-func (f *feed) synced(own bool) bool {
-	return f.apps.synced && f.networks.synced && (f.metadata.synced && f.about.synced || !own)
-}
-
-// complete tells whether what the feed does not have is not wanted: the publisher has read its whole configuration.
-func (f *feed) complete(own bool) bool {
-	return f.synced(own) && f.apps.restarted > 0 && f.networks.restarted > 0
-}
-
-// follow starts the subscriptions.
-func (m *Manager) follow(ctx context.Context, eg *errgroup.Group) {
-	table := m.feed.table
-	subscribe(ctx, eg, m, &m.feed.networks, table.SetNetwork, table.DeleteNetwork)
-	subscribe(ctx, eg, m, &m.feed.metadata, func(key string, v eve.InstanceMetadata) error {
-		table.SetMetadata(key, v)
+// newFeed returns the feed of a set of topics. On a device zedrouter tells of its networks, and signals with its app
+// instances' status that it has told everything.
+func newFeed(set topics.Set) feed {
+	if set.Device {
+		t := intake.NewDevice()
+		f := feed{table: t}
+		follow(&f, set.NetworkStatus, false, t.SetNetwork, t.DeleteNetwork)
+		follow(&f, set.AppStatus, true, t.SetApp, t.DeleteApp)
+		return f
+	}
+	t := intake.NewTable()
+	f := feed{table: t}
+	follow(&f, set.Networks, true, t.SetNetwork, t.DeleteNetwork)
+	follow(&f, set.Metadata, false, func(key string, v eve.InstanceMetadata) error {
+		t.SetMetadata(key, v)
 		return nil
-	}, table.DeleteMetadata)
-	subscribe(ctx, eg, m, &m.feed.about, func(key string, v eve.NetworkMetadata) error {
-		table.SetNetworkMetadata(key, v)
+	}, t.DeleteMetadata)
+	follow(&f, set.NetworkMetadata, false, func(key string, v eve.NetworkMetadata) error {
+		t.SetNetworkMetadata(key, v)
 		return nil
-	}, table.DeleteNetworkMetadata)
-	subscribe(ctx, eg, m, &m.feed.apps, table.SetApp, table.DeleteApp)
+	}, t.DeleteNetworkMetadata)
+	follow(&f, set.Apps, true, t.SetApp, t.DeleteApp)
+	return f
 }
 
-// subscribe follows one topic of the feed and keeps the table and the progress up to date.
-func subscribe[T any](ctx context.Context, eg *errgroup.Group, m *Manager, p *progress, set func(string, T) error, del func(string)) {
-	topic := pubsub.TopicOf[T](m.cfg.Feed)
+// synced tells whether there is enough to begin with: something of each topic, so that an adapter does not start with one
+// MTU and go on with another, and no network in a place that is not its own.
+func (f *feed) synced() bool {
+	return !slices.ContainsFunc(f.topics, func(t *followed) bool { return !t.synced })
+}
+
+// complete tells whether what the feed does not have is not wanted: the publishers have told everything.
+func (f *feed) complete() bool {
+	return f.synced() && !slices.ContainsFunc(f.topics, func(t *followed) bool { return t.signals && t.restarted == 0 })
+}
+
+// follow adds a topic to the feed, unless it has no publisher.
+func follow[T any](f *feed, topic pubsub.Topic[T], signals bool, set func(string, T) error, del func(string)) {
+	if topic == (pubsub.Topic[T]{}) {
+		return
+	}
+	t := &followed{signals: signals}
+	t.run = func(ctx context.Context, m *Manager) error { return subscribe(ctx, m, topic, t, set, del) }
+	f.topics = append(f.topics, t)
+}
+
+// subscribe follows a topic and keeps the table and the progress up to date.
+func subscribe[T any](
+	ctx context.Context, m *Manager, topic pubsub.Topic[T], p *followed, set func(string, T) error, del func(string),
+) error {
 	handle := func(e pubsub.Event[T]) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
@@ -78,11 +108,9 @@ func subscribe[T any](ctx context.Context, eg *errgroup.Group, m *Manager, p *pr
 		}
 		m.poke()
 	}
-	eg.Go(func() error {
-		return pubsub.Subscribe(ctx, m.cfg.Driver, topic, handle, pubsub.OnError(func(err error) {
-			m.cfg.Log.WithField("topic", topic.Name()).WithError(err).Error("config can not be read")
-		}))
-	})
+	return pubsub.Subscribe(ctx, m.cfg.Driver, topic, handle, pubsub.OnError(func(err error) {
+		m.cfg.Log.WithField("topic", topic.Name()).WithError(err).Error("config can not be read")
+	}))
 }
 
 // poke wakes the loop up.
@@ -105,12 +133,11 @@ type work struct {
 func (m *Manager) take(due intake.Changes) (w work, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	own := m.cfg.Feed == eve.AgentFeed
-	if !m.feed.synced(own) {
+	if !m.feed.synced() {
 		return work{}, false
 	}
 	table := m.feed.table
-	w.complete = m.feed.complete(own)
+	w.complete = m.feed.complete()
 	if w.complete && !m.state.complete {
 		// What was kept so far in case that it is still wanted is looked at again.
 		table.Touch(table.Everything())
@@ -175,6 +202,13 @@ func (m *Manager) everythingElse() intake.Changes {
 	}
 	maps.Copy(c.Networks, networksOf(names))
 	return c
+}
+
+// isWanted tells whether the topics have a network.
+func (m *Manager) isWanted(id string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.feed.table.Network(id).Config != nil
 }
 
 // app returns the config of an app instance.

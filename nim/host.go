@@ -34,6 +34,7 @@ type session interface {
 	Listen(device string, addrs ...netip.AddrPort) ([]net.Listener, error)
 	Path() string
 	ID() uint64
+	Absence() error
 	Index(link string) int
 	Close() error
 }

@@ -39,6 +39,9 @@ type network struct {
 	watched     watched
 	calm        calm
 
+	last   *intake.Input // what was last wanted of it
+	leaves time.Time     // when it goes, unless it is wanted again; zero: it is wanted, or not known not to be
+
 	problem string // what was last logged
 	retry   retry
 }
@@ -265,7 +268,7 @@ func (m *Manager) due() intake.Changes {
 	now := m.now()
 	due := intake.Changes{Networks: map[string]bool{}, Apps: map[string]bool{}}
 	for id, n := range m.state.networks {
-		if n.retry.due(now) {
+		if n.retry.due(now) || n.retry.attempts == 0 && n.isLeaving() && !n.leaves.After(now) {
 			due.Networks[id] = true
 		}
 	}
@@ -282,25 +285,28 @@ func (r *retry) due(now time.Time) bool { return r.attempts > 0 && !r.at.After(n
 // nextRetry returns how long to wait for the next attempt, if one is planned.
 func (m *Manager) nextRetry() (wait time.Duration, ok bool) {
 	now := m.now()
-	look := func(r *retry) {
-		if r.attempts == 0 {
-			return
-		}
-		if until := max(0, r.at.Sub(now)); !ok || until < wait {
+	at := func(t time.Time) {
+		if until := max(0, t.Sub(now)); !ok || until < wait {
 			wait, ok = until, true
+		}
+	}
+	look := func(r *retry) {
+		if r.attempts > 0 {
+			at(r.at)
 		}
 	}
 	for _, n := range m.state.networks {
 		look(&n.retry)
+		if n.retry.attempts == 0 && n.isLeaving() {
+			at(n.leaves)
+		}
 	}
 	look(&m.state.unpublished.retry)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for id := range m.noticed {
 		if n := m.state.networks[id]; n != nil {
-			if until := max(0, n.calm.until.Sub(now)); !ok || until < wait {
-				wait, ok = until, true
-			}
+			at(n.calm.until)
 		}
 	}
 	return wait, ok

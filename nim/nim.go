@@ -4,11 +4,14 @@
 // bridge in it, which has the gateway's address and the metadata address, and a port on the bridge for every guest's
 // adapter. (EVE has an agent of the same name that manages the device's own ports. That is another matter.)
 //
-// Networks that others made get the metadata address alone.
+// Networks that others made get the metadata address alone. On a device those are all that there are: EVE's zedrouter makes
+// the networks, and its NetworkInstanceStatus and AppNetworkStatus are followed instead of the topics below.
 //
 // In come topics of a feed: NetworkInstanceConfig, NetworkMetadata, AppInstanceConfig and InstanceMetadata. Out come changes
 // of the kernel's state, DHCP and DNS servers, the topics NetworkInstanceStatus, AppNetworkStatus and NetworkAttachment, and
 // the listening sockets of each network on an endpoint.Board. The command that runs the service calls it.
+//
+// The topics have no AppNetworkStatus of ours on a device, where zedrouter tells of the guests' adapters.
 //
 // The packages below share the work: nim/intake knows topics and no kernel, nim/plan knows neither, nim/kernel knows the
 // kernel and no topics, nim/dnsmasq its files and processes. This package runs them, one network at a time and whenever
@@ -32,13 +35,13 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/lf-edge/eve-metadata/nim/dnsmasq"
-	"github.com/lf-edge/eve-metadata/nim/intake"
 	"github.com/lf-edge/eve-metadata/nim/kernel"
 	"github.com/lf-edge/eve-metadata/nim/plan"
 	"github.com/lf-edge/eve-metadata/pkg/endpoint"
 	"github.com/lf-edge/eve-metadata/pkg/eve"
 	"github.com/lf-edge/eve-metadata/pkg/pubsub"
 	"github.com/lf-edge/eve-metadata/pkg/task"
+	"github.com/lf-edge/eve-metadata/pkg/topics"
 )
 
 // Config is what a Manager needs.
@@ -47,8 +50,9 @@ type Config struct {
 	Driver pubsub.Driver
 	// Root is a directory under which run/netns is; "" for the device's own /run/netns.
 	Root string
-	// Feed is the agent whose topics say what is wanted; "" means eve.AgentFeed.
-	Feed string
+	// Topics say what is wanted; the zero value means topics.Own(). On a device (topics.Device()) EVE's agents make the
+	// networks, and we join them.
+	Topics topics.Set
 	// Board is where the listening sockets are posted.
 	Board *endpoint.Board
 	// Log is told of what goes wrong and of what goes well again, once each.
@@ -90,8 +94,8 @@ type state struct {
 
 // New returns a manager. It starts nothing and changes nothing.
 func New(cfg Config) (*Manager, error) {
-	if cfg.Feed == "" {
-		cfg.Feed = eve.AgentFeed
+	if cfg.Topics == (topics.Set{}) {
+		cfg.Topics = topics.Own()
 	}
 	if cfg.Driver == nil || cfg.Board == nil || cfg.Log == nil {
 		return nil, errors.New("make network manager: Driver, Board and Log are needed")
@@ -102,7 +106,7 @@ func New(cfg Config) (*Manager, error) {
 		servers: noServers{},
 		now:     time.Now,
 		wake:    make(chan struct{}, 1),
-		feed:    feed{table: intake.NewTable()},
+		feed:    newFeed(cfg.Topics),
 		noticed: map[string]bool{},
 		state:   state{networks: map[string]*network{}, unpublished: unpublished{reasons: map[string]string{}}},
 	}
@@ -136,7 +140,9 @@ func (m *Manager) Run(ctx context.Context) (err error) {
 	m.recall()
 	eg, ctx := errgroup.WithContext(ctx)
 	m.state.running = ctx
-	m.follow(ctx, eg)
+	for _, t := range m.feed.topics {
+		eg.Go(func() error { return t.run(ctx, m) })
+	}
 	eg.Go(func() error { return m.kernel.WatchNames(ctx, func(name string) { m.notice(plan.NetworkOf(name)) }) })
 	eg.Go(func() error { return m.kernel.WatchHost(ctx, func() { m.notice(everyOnHost) }) })
 	eg.Go(func() error {
@@ -149,10 +155,10 @@ func (m *Manager) Run(ctx context.Context) (err error) {
 // open opens what is published.
 func (m *Manager) open() (err error) {
 	s := &m.state
-	if s.networkStatus, err = pubsub.NewPublication(m.cfg.Driver, NetworkStatusTopic()); err != nil {
+	if s.networkStatus, err = pubsub.NewPublication(m.cfg.Driver, topics.Own().NetworkStatus); err != nil {
 		return err
 	}
-	if s.appStatus, err = pubsub.NewPublication(m.cfg.Driver, AppStatusTopic()); err != nil {
+	if s.appStatus, err = pubsub.NewPublication(m.cfg.Driver, topics.Own().AppStatus); err != nil {
 		return errors.Join(err, s.networkStatus.Detach())
 	}
 	if s.attachments, err = pubsub.NewPublication(m.cfg.Driver, AttachmentTopic()); err != nil {
@@ -185,17 +191,6 @@ func (m *Manager) close() error {
 // ServersDir is where the files of the networks' DHCP and DNS servers are. It is not in the manager's own folder, in which
 // sockets are and not everybody is let in.
 func ServersDir(root string) string { return filepath.Join("/", root, "run/mdnim-dnsmasq") }
-
-// NetworkStatusTopic is where the state of app networks is published, keyed by the network instance's UUID.
-func NetworkStatusTopic() pubsub.Topic[eve.NetworkInstanceStatus] {
-	return pubsub.TopicOf[eve.NetworkInstanceStatus](eve.AgentNim)
-}
-
-// AppStatusTopic is where the state of guests' adapters is published, keyed by the app instance's UUID. It is kept over
-// reboots, because it says which address is whose.
-func AppStatusTopic() pubsub.Topic[eve.AppNetworkStatus] {
-	return pubsub.TopicOf[eve.AppNetworkStatus](eve.AgentNim, pubsub.Persistent())
-}
 
 // AttachmentTopic is where it is published which place of others an app network is in, keyed by the network instance's
 // UUID.

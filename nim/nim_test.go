@@ -31,6 +31,7 @@ import (
 	"github.com/lf-edge/eve-metadata/pkg/eve"
 	"github.com/lf-edge/eve-metadata/pkg/pubsub"
 	"github.com/lf-edge/eve-metadata/pkg/pubsub/memory"
+	"github.com/lf-edge/eve-metadata/pkg/topics"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -40,6 +41,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type bench struct {
 	t        *testing.T
 	driver   *memory.Driver
+	topics   topics.Set  // that the managers follow
 	full     atomic.Bool // nothing that a manager publishes gets to the disk
 	kernel   *plantest.Kernel
 	fake     *nim.Fake // of the manager that runs
@@ -72,8 +74,8 @@ func withBench(t *testing.T, test func(b *bench)) {
 		b.about = publish[eve.NetworkMetadata](b)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		watch(ctx, b, nim.NetworkStatusTopic(), b.state.networks)
-		watch(ctx, b, nim.AppStatusTopic(), b.state.apps)
+		watch(ctx, b, topics.Own().NetworkStatus, b.state.networks)
+		watch(ctx, b, topics.Own().AppStatus, b.state.apps)
 		watch(ctx, b, nim.AttachmentTopic(), b.state.attachments)
 		test(b)
 	})
@@ -138,7 +140,7 @@ func (b *bench) start() (stop func()) {
 	b.t.Helper()
 	log, hook := logtest.NewNullLogger()
 	b.log = hook
-	m, err := nim.New(nim.Config{Driver: disk{b.driver, &b.full}, Board: b.board, Log: log, DryRun: true})
+	m, err := nim.New(nim.Config{Driver: disk{b.driver, &b.full}, Topics: b.topics, Board: b.board, Log: log, DryRun: true})
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -31,7 +31,7 @@ var errNoTransit = fmt.Errorf("a host has %d uplinks at most", plan.MaxTransits)
 // transit returns the number of a network's uplink: the one that it has, or, when it wants its first, one that no other
 // network has. It is 0 for a network that wants none.
 func (m *Manager) transit(n *network, in intake.Input) (int, error) {
-	if in.Config == nil || in.Config.PortLabel == "" {
+	if in.Config == nil || in.Config.PortLabel == "" || in.Others {
 		return 0, nil
 	}
 	if t := n.attachment.Transit; t != 0 {
@@ -100,6 +100,46 @@ func (m *Manager) recallPlaces() {
 		n := m.network(id)
 		n.place, n.attachment = place, a
 	}
+}
+
+// vacate makes sure that no other network is where one is wanted: guests there would be told another network's answers. A
+// network that is not wanted any more gives way, whatever it would have been kept for.
+func (m *Manager) vacate(n *network, want plan.Network, s session) error {
+	if want.Attach == plan.Managed {
+		return nil
+	}
+	for id, other := range m.state.networks {
+		if id == n.id || !sharePlace(other, want, s) {
+			continue
+		}
+		if m.isWanted(id) {
+			return fmt.Errorf("%s is network %q's", nameOf(want), id)
+		}
+		if failed := m.detach(other); len(failed) > 0 {
+			return fmt.Errorf("%s was network %q's: %w", nameOf(want), id, failed.all())
+		}
+	}
+	return nil
+}
+
+// sharePlace tells whether a network is in the same place as another one is wanted in, which a session is on: a namespace may
+// have several paths.
+func sharePlace(n *network, want plan.Network, s session) bool {
+	if isNowhere(n.place) || n.place.Attach != want.Attach {
+		return false
+	}
+	if want.Attach == plan.OnBridge {
+		return n.place.Bridge.Name == want.Bridge.Name
+	}
+	return n.place.Namespace == want.Namespace || n.namespace != 0 && n.namespace == s.ID()
+}
+
+// nameOf is what a place of others is called in an error.
+func nameOf(place plan.Network) string {
+	if place.Attach == plan.OnBridge {
+		return fmt.Sprintf("bridge %q", place.Bridge.Name)
+	}
+	return fmt.Sprintf("namespace %q", place.Namespace)
 }
 
 // duplicate returns an error for addresses that somebody else on the link has. One that is being tried again stays one

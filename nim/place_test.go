@@ -216,6 +216,28 @@ func TestMissingBridge(t *testing.T) {
 	})
 }
 
+// What is no bridge gets no address and no socket, whatever it is called.
+func TestNotBridge(t *testing.T) {
+	withBench(t, func(b *bench) {
+		b.kernel = plantest.New(plan.Seen{plan.Host: {Links: []plan.Link{{Name: "lo", Index: 1}}}})
+		b.elsewhere("blue")
+		b.place("blue", eve.NetworkMetadata{Bridge: "lo"})
+		b.complete()
+		stop := b.start()
+		defer stop()
+		synctest.Wait()
+		if got, want := b.network("blue").Error, `interface "lo" is not a bridge`; got != want {
+			t.Errorf("error %q, want %q", got, want)
+		}
+		if set, _ := b.board.Snapshot(); len(set) > 0 {
+			t.Errorf("sockets: %v", set)
+		}
+		if host := b.kernel.Seen()[plan.Host]; len(host.Links[0].Addresses) > 0 || len(host.Tables) > 0 {
+			t.Errorf("the host has %+v", host)
+		}
+	})
+}
+
 // Each adapter in a namespace of others is found by its MAC address, or its IP address, or gets what is left.
 func TestAdopt(t *testing.T) {
 	withBench(t, func(b *bench) {

@@ -74,6 +74,9 @@ func (m *Manager) networkStatus(n *network, in intake.Input, r intake.Result, fa
 
 // allocationError is what the adapters did not get.
 func allocationError(in intake.Input, r intake.Result) error {
+	if in.Err != nil {
+		return in.Err
+	}
 	var errs []error
 	for i := range in.Adapters {
 		if err := r.Leases[i].Err; err != nil {

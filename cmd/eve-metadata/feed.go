@@ -24,10 +24,11 @@ func newFeedCommand() *cobra.Command {
 	var o feedOptions
 	cmd := &cobra.Command{
 		Use:   "feed",
-		Short: "Run the feed alone: what manifests describe becomes topics",
+		Short: "Run a feed alone: what manifests describe, or a controller says, becomes topics",
 		Long: `feed publishes what the manifests describe as topics, for nim and msrv, until it gets SIGINT or SIGTERM.
 Topics stay as they are when it ends, and the next feed goes on. It needs no privilege but to read the
-manifests and to write below --root: var/run/mdfeed, persist/pubsub-large/mdfeed.`,
+manifests and to write below --root: var/run/mdfeed, persist/pubsub-large/mdfeed. Its sub-command is the feed of an
+EVE controller.`,
 		Example: `  sudo eve-metadata feed --manifests /etc/eve-metadata --group eve-metadata
   eve-metadata feed --root /tmp/md`,
 		Args: usageArgs(cobra.NoArgs),
@@ -36,6 +37,7 @@ manifests and to write below --root: var/run/mdfeed, persist/pubsub-large/mdfeed
 	o.source.flags(cmd)
 	o.process.flags(cmd)
 	o.readers.flags(cmd)
+	cmd.AddCommand(newControllerFeedCommand())
 	return cmd
 }
 

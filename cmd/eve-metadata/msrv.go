@@ -3,21 +3,31 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
+	"time"
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 
 	"github.com/lf-edge/eve-metadata/msrv"
+	dialect "github.com/lf-edge/eve-metadata/msrv/dialect/eve"
+	"github.com/lf-edge/eve-metadata/msrv/intake"
+	"github.com/lf-edge/eve-metadata/msrv/node"
+	"github.com/lf-edge/eve-metadata/msrv/patch"
+	"github.com/lf-edge/eve-metadata/pkg/cipher"
 	"github.com/lf-edge/eve-metadata/pkg/confine"
+	"github.com/lf-edge/eve-metadata/pkg/devicekey"
 	"github.com/lf-edge/eve-metadata/pkg/endpoint"
 	"github.com/lf-edge/eve-metadata/pkg/eve"
 	"github.com/lf-edge/eve-metadata/pkg/pubsub"
 	"github.com/lf-edge/eve-metadata/pkg/task"
+	"github.com/lf-edge/eve-metadata/pkg/topics"
 )
 
 // server is how the server of metadata runs as a process of its own.
@@ -25,6 +35,7 @@ type server struct {
 	user       string
 	unconfined bool
 	metrics    string
+	eveDrives  bool
 }
 
 func (s *server) flags(cmd *cobra.Command) {
@@ -32,11 +43,14 @@ func (s *server) flags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&s.unconfined, "no-confine", false, "leave the server of metadata its privileges, to look for what it lacks")
 	cmd.Flags().StringVar(&s.metrics, "metrics", "",
 		"serve counters in Prometheus' format on this host:port or, if it begins with a slash, unix socket (default: nowhere)")
+	cmd.Flags().BoolVar(&s.eveDrives, "eve-drives", false,
+		"put the drives of virtual machines into run/domainmgr/cloudinit as well, where EVE has its own")
 }
 
 // msrvOptions are the flags of `msrv`.
 type msrvOptions struct {
 	process
+	origin
 	server
 }
 
@@ -61,11 +75,15 @@ persist/pubsub-large/mdsrv are its own, and are given to --user.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), cmd.ErrOrStderr()) },
 	}
 	o.process.flags(cmd)
+	o.origin.flags(cmd)
 	o.server.flags(cmd)
 	return cmd
 }
 
 func (o *msrvOptions) run(ctx context.Context, stderr io.Writer) error {
+	if err := o.check(); err != nil {
+		return err
+	}
 	log, err := o.start(stderr)
 	if err != nil {
 		return err
@@ -81,11 +99,11 @@ func (o *msrvOptions) run(ctx context.Context, stderr io.Writer) error {
 		return err
 	}
 	board := endpoint.NewBoard()
-	service, err := newServer(o.process, newDriver(o.root, 0, log), board, counters, log)
+	tasks, err := newServer(o.process, o.topics(), o.server, newDriver(o.root, 0, log), board, counters, log)
 	if err != nil {
 		return err
 	}
-	tasks := []task.Task{&endpoint.Receiver{Board: board, Path: endpoint.SocketPath(o.root), Log: log}, service}
+	tasks = append(tasks, &endpoint.Receiver{Board: board, Path: endpoint.SocketPath(o.root), Log: log})
 	if counters != nil {
 		tasks = append(tasks, counters)
 	}
@@ -98,12 +116,7 @@ func (o *msrvOptions) confine(log *logrus.Logger) error {
 		log.Warn("not confined")
 		return nil
 	}
-	policy := confine.Policy{
-		Own: confine.Folders(o.root, "run/mdsrv", "var/run/mdsrv", "persist/status/mdsrv", "persist/mdsrv", "persist/pubsub-large/mdsrv"),
-		Read: confine.Folders(o.root, "run/mdnim", "var/run/mdnim", "persist/status/mdnim", "var/run/mdfeed",
-			"persist/pubsub-large"),
-		Take: confine.Folders(o.root, "persist/pubsub-large/mdfeed", "persist/pubsub-large/mdnim"),
-	}
+	policy := o.policy()
 	policy.Parent, _ = strconv.Atoi(os.Getenv(parentVar)) // not said: 0
 	if o.user != "" {
 		user, err := confine.Lookup(o.user)
@@ -120,19 +133,74 @@ func (o *msrvOptions) confine(log *logrus.Logger) error {
 		log.WithField("what", what).Warn("cannot be confined further")
 	}
 	if err == nil {
-		log.WithField("user", o.user).Info("confined")
+		log.WithField("user", cmp.Or(o.user, "as before")).Info("confined")
 	}
 	return err
 }
 
-// newServer makes the server of metadata; counters may be nil.
-func newServer(p process, driver pubsub.Driver, board *endpoint.Board, counters *metrics, log *logrus.Logger) (*msrv.Service, error) {
+// policy is what the server needs, wherever it is: what is in the comment of package msrv.
+func (o *msrvOptions) policy() confine.Policy {
+	policy := confine.Policy{
+		Own: confine.Folders(o.root, "run/mdsrv", "var/run/mdsrv", "persist/status/mdsrv", "persist/mdsrv", "persist/pubsub-large/mdsrv"),
+		Read: confine.Folders(o.root, "run/mdnim", "var/run/mdnim", "persist/status/mdnim", "var/run/mdfeed",
+			"persist/pubsub-large"),
+		Take: confine.Folders(o.root, "persist/pubsub-large/mdfeed", "persist/pubsub-large/mdnim"),
+	}
+	if o.from != fromEVE {
+		// A feed makes the key of the node's certificate there, and may do so later: the folder has to be there before.
+		policy.Read = append(policy.Read, confine.Folders(o.root, "persist/certs")...)
+		return policy
+	}
+	for _, agent := range []string{
+		eve.AgentZedagent, eve.AgentZedmanager, eve.AgentZedrouter, eve.AgentDomainmgr, eve.AgentTpmmgr, eve.AgentVolumemgr,
+		eve.AgentEVENim, eve.AgentWwan,
+	} {
+		policy.Read = append(policy.Read, confine.Folders(o.root, "var/run/"+agent)...)
+		policy.Take = append(policy.Take, confine.Folders(o.root, "persist/pubsub-large/"+agent)...)
+	}
+	if o.eveDrives {
+		policy.Own = append(policy.Own, eveDrives(o.root))
+	}
+	// Files that topics name are in volumes, and those in a vault that may be opened later.
+	policy.Read = append(policy.Read, confine.Folders(o.root, "persist")...)
+	// The diagnosis is a new file each time that it is written, and may be missing at the start.
+	policy.Files = confine.Folders(o.root, "config", "run")
+	policy.Devices = confine.Folders(o.root, "dev/tpmrm0")
+	policy.Connect = []uint16{exporterPort}
+	return policy
+}
+
+// exporterPort is where an EVE device's node exporter listens.
+const exporterPort = 9100
+
+// eveDrives is the folder where EVE has the drives of virtual machines (EVE, domainmgr).
+func eveDrives(root string) string { return filepath.Join("/", root, "run/domainmgr/cloudinit") }
+
+// newServer makes the server of metadata and what it knows of the node; counters may be nil.
+func newServer(p process, follow topics.Set, s server, driver pubsub.Driver, board *endpoint.Board, counters *metrics, log *logrus.Logger) ([]task.Task, error) {
+	keys, certs := devicekey.Open(p.root), new(intake.Certs)
+	opener := &cipher.Opener{
+		ControllerCert: certs.Controller, DeviceCert: certs.Device, ECDH: keys.ECDH,
+		Counters: cipher.NewCounters(eve.AgentServe, time.Now),
+	}
+	about := node.New(driver, follow, log)
+	words := dialect.Config{Node: about, Root: p.root, Elsewhere: !follow.Device}
+	tasks, pruners := []task.Task{about}, []msrv.Pruner{}
+	if follow.Device { // elsewhere there is nobody who offers files, nor asks for a proof of the node
+		patches := patch.New(patch.Config{Driver: driver, Source: about, Opener: opener, Root: p.root, Log: log})
+		words.Patches, words.Keys, words.Exporter = patches, keys, dialect.NewExporter(dialect.ExporterAddress)
+		tasks, pruners = append(tasks, patches), append(pruners, patches)
+	}
 	config := msrv.Config{
-		Driver: driver, Board: board, Root: p.root, Feed: eve.AgentFeed, Nim: eve.AgentNim,
-		Dialects: dialects(), Log: log,
+		Driver: driver, Board: board, Root: p.root, Topics: follow, Certs: certs, Opener: opener,
+		Dialects: served(words, follow.Device), Pruners: pruners, Log: log,
+	}
+	if s.eveDrives {
+		config.EVEDrives = eveDrives(p.root)
 	}
 	if counters != nil {
 		config.Metrics = counters.registry
 	}
-	return msrv.New(config)
+	service, err := msrv.New(config)
+	return append(tasks, service), err
 }

@@ -11,14 +11,15 @@ import (
 
 	"github.com/lf-edge/eve-metadata/nim"
 	"github.com/lf-edge/eve-metadata/pkg/endpoint"
-	"github.com/lf-edge/eve-metadata/pkg/eve"
 	"github.com/lf-edge/eve-metadata/pkg/pubsub"
 	"github.com/lf-edge/eve-metadata/pkg/task"
+	"github.com/lf-edge/eve-metadata/pkg/topics"
 )
 
 // nimOptions are the flags of `nim`.
 type nimOptions struct {
 	process
+	origin
 	readers
 }
 
@@ -37,11 +38,15 @@ a user namespace, as run does.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), cmd.ErrOrStderr()) },
 	}
 	o.process.flags(cmd)
+	o.origin.flags(cmd)
 	o.readers.flags(cmd)
 	return cmd
 }
 
 func (o *nimOptions) run(ctx context.Context, stderr io.Writer) error {
+	if err := o.check(); err != nil {
+		return err
+	}
 	log, err := o.start(stderr)
 	if err != nil {
 		return err
@@ -54,7 +59,7 @@ func (o *nimOptions) run(ctx context.Context, stderr io.Writer) error {
 		return err
 	}
 	board := endpoint.NewBoard()
-	networks, err := newManager(o.process, newDriver(o.root, group, log), board, log)
+	networks, err := newManager(o.process, o.topics(), newDriver(o.root, group, log), board, log)
 	if err != nil {
 		return err
 	}
@@ -65,6 +70,6 @@ func (o *nimOptions) run(ctx context.Context, stderr io.Writer) error {
 }
 
 // newManager makes the manager of the app networks.
-func newManager(p process, driver pubsub.Driver, board *endpoint.Board, log *logrus.Logger) (*nim.Manager, error) {
-	return nim.New(nim.Config{Driver: driver, Root: p.root, Feed: eve.AgentFeed, Board: board, Log: log})
+func newManager(p process, follow topics.Set, driver pubsub.Driver, board *endpoint.Board, log *logrus.Logger) (*nim.Manager, error) {
+	return nim.New(nim.Config{Driver: driver, Root: p.root, Topics: follow, Board: board, Log: log})
 }

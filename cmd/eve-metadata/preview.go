@@ -22,10 +22,10 @@ import (
 	"github.com/lf-edge/eve-metadata/msrv/intake"
 	"github.com/lf-edge/eve-metadata/nim"
 	"github.com/lf-edge/eve-metadata/pkg/endpoint"
-	"github.com/lf-edge/eve-metadata/pkg/eve"
 	"github.com/lf-edge/eve-metadata/pkg/feed"
 	"github.com/lf-edge/eve-metadata/pkg/pubsub/memory"
 	"github.com/lf-edge/eve-metadata/pkg/task"
+	"github.com/lf-edge/eve-metadata/pkg/topics"
 )
 
 // preview works out the instances that a source describes, as `run` would serve them, without
@@ -59,11 +59,11 @@ func preview(ctx context.Context, src source, root string) ([]*instance.Instance
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	known := &collector{instances: make(map[string]*instance.Instance), done: cancel}
-	topics := intake.New(intake.Config{
-		Driver: driver, Feed: eve.AgentFeed, Nim: eve.AgentNim, Secret: secret, Architecture: runtime.GOARCH,
+	instances := intake.New(intake.Config{
+		Driver: driver, Topics: topics.Own(), Secret: secret, Architecture: runtime.GOARCH,
 		Sink: known, Log: log,
 	})
-	if err := task.NewGroup("preview", networks, follower{topics, networks.Ready()}).Run(ctx); err != nil {
+	if err := task.NewGroup("preview", networks, follower{instances, networks.Ready()}).Run(ctx); err != nil {
 		return nil, err
 	}
 	if !known.synced {

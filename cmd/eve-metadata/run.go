@@ -21,7 +21,9 @@ import (
 
 // runOptions are the flags of `run`.
 type runOptions struct {
+	origin
 	source
+	controller controllerOptions
 	process
 	server
 	ephemeral bool
@@ -34,7 +36,8 @@ func newRunCommand() *cobra.Command {
 		Use:   "run",
 		Short: "Run the service: feed, app networks, metadata server and drives",
 		Long: `run publishes what the manifests describe, makes the app networks and serves their guests until it
-gets SIGINT or SIGTERM. Networks, addresses and drives stay as they are when it ends, so that guests
+gets SIGINT or SIGTERM. With --source controller an EVE controller takes the place of the manifests; with --source eve it
+follows the topics of an EVE device's own agents, and joins the networks that they make. Networks, addresses and drives stay as they are when it ends, so that guests
 keep running and the next run goes on; --ephemeral takes everything away.
 
 All of it is in one process. With --split it runs feed, nim and msrv as processes of their own, and starts
@@ -50,13 +53,17 @@ drives in run/mdsrv/drives, the device's secret in persist/mdsrv. Ready is told 
 		Example: `  sudo eve-metadata run
   sudo eve-metadata run --manifests /etc/eve-metadata
   sudo eve-metadata run --root /tmp/md --ephemeral --log-level debug
+  eve-metadata run --source eve --split
+  sudo eve-metadata run --source controller --server controller.example.com --device-cert device.pem --device-key device-key.pem --root-ca root.pem
   sudo eve-metadata run --split --user eve-metadata`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return run(cmd.Context(), o, cmd.ErrOrStderr())
 		},
 	}
+	o.origin.flags(cmd)
 	o.source.flags(cmd)
+	o.controller.flags(cmd)
 	o.process.flags(cmd)
 	o.server.flags(cmd)
 	cmd.Flags().BoolVar(&o.ephemeral, "ephemeral", false, "leave nothing behind: no networks, no drives, no state")
@@ -64,10 +71,25 @@ drives in run/mdsrv/drives, the device's secret in persist/mdsrv. Ready is told 
 	return cmd
 }
 
+// check tells which flags do not go together.
+func (o *runOptions) check() error {
+	switch {
+	case !o.split && (o.user != "" || o.unconfined):
+		return usageError{errors.New("--user and --no-confine go with --split")}
+	case o.from == fromEVE && o.user != "":
+		return usageError{errors.New("--user does not go with --source eve: the sockets of EVE's agents are root's")}
+	case o.from != fromManifests && o.manifests != "":
+		return usageError{errors.New("--manifests goes with --source manifests")}
+	case o.from != fromController && o.controller.isSet():
+		return usageError{errors.New("the flags of a controller go with --source controller")}
+	}
+	return o.origin.check()
+}
+
 // run is the whole service, until ctx ends.
 func run(ctx context.Context, o runOptions, stderr io.Writer) error {
-	if !o.split && (o.user != "" || o.unconfined) {
-		return usageError{errors.New("--user and --no-confine go with --split")}
+	if err := o.check(); err != nil {
+		return err
 	}
 	log, err := o.start(stderr)
 	if err != nil {
@@ -89,7 +111,7 @@ func run(ctx context.Context, o runOptions, stderr io.Writer) error {
 	}
 	err = o.serve(ctx, tasks, log)
 	if o.ephemeral && !errors.Is(err, errRunning) {
-		networks := nim.Config{Driver: driver, Root: o.root, Board: endpoint.NewBoard(), Log: log}
+		networks := nim.Config{Driver: driver, Root: o.root, Topics: o.topics(), Board: endpoint.NewBoard(), Log: log}
 		err = errors.Join(err, nim.Remove(context.WithoutCancel(ctx), networks), sweep(o.root))
 	}
 	return err
@@ -98,25 +120,38 @@ func run(ctx context.Context, o runOptions, stderr io.Writer) error {
 // newParts makes the parts of the service. They meet at topics and endpoints only.
 func newParts(o runOptions, driver *socket.Driver, log *logrus.Logger) (*task.Group, error) {
 	board := endpoint.NewBoard()
-	manifests, err := newFeed(o.source, driver, log)
+	tasks, err := newFeeds(o, driver, log)
 	if err != nil {
 		return nil, err
 	}
-	networks, err := newManager(o.process, driver, board, log)
+	networks, err := newManager(o.process, o.topics(), driver, board, log)
 	if err != nil {
 		return nil, err
 	}
-	tasks := []task.Task{manifests, networks}
+	tasks = append(tasks, networks)
 	var counters *metrics
 	if o.metrics != "" {
 		counters = newMetrics(o.metrics)
 		tasks = append(tasks, counters)
 	}
-	service, err := newServer(o.process, driver, board, counters, log)
+	service, err := newServer(o.process, o.topics(), o.server, driver, board, counters, log)
 	if err != nil {
 		return nil, err
 	}
-	return task.NewGroup("eve-metadata", append(tasks, service)...), nil
+	return task.NewGroup("eve-metadata", append(tasks, service...)...), nil
+}
+
+// newFeeds makes the feed of the source; an EVE device has its own.
+func newFeeds(o runOptions, driver *socket.Driver, log *logrus.Logger) ([]task.Task, error) {
+	switch o.from {
+	case fromEVE:
+		return nil, nil
+	case fromController:
+		feed, err := o.controller.newFeed(o.root, 0, driver, log)
+		return []task.Task{feed}, err
+	}
+	manifests, err := newFeed(o.source, driver, log)
+	return []task.Task{manifests}, err
 }
 
 // sweep removes the service's folders: all that is called after its own agents, and nobody else's.

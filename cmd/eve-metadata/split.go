@@ -39,8 +39,9 @@ const parentVar = "EVE_METADATA_PARENT"
 // newChildren makes the parts of the service as processes of their own.
 func newChildren(o runOptions, stderr io.Writer, log *logrus.Logger) (*task.Group, error) {
 	common := []string{"--root", o.root, "--log-level", o.logLevel, "--log-format", o.logFormat}
-	publish, serve := common, append(slices.Clone(common), "--metrics", o.metrics, "--user", o.user,
-		"--no-confine="+strconv.FormatBool(o.unconfined))
+	publish, follow := common, []string{"--source", o.from}
+	serve := append(slices.Clone(common), "--metrics", o.metrics, "--user", o.user,
+		"--no-confine="+strconv.FormatBool(o.unconfined), "--eve-drives="+strconv.FormatBool(o.eveDrives))
 	if o.user != "" {
 		user, err := confine.Lookup(o.user)
 		if err != nil {
@@ -50,11 +51,17 @@ func newChildren(o runOptions, stderr io.Writer, log *logrus.Logger) (*task.Grou
 			publish = append(slices.Clone(common), "--group", strconv.Itoa(user.GID))
 		}
 	}
-	part := func(name string, args []string, more ...string) *child {
-		return &child{name: name, args: append(append([]string{name}, args...), more...), stderr: stderr, log: log}
+	part := func(name string, args ...[]string) task.Task {
+		return &child{name: name, args: append([]string{name}, slices.Concat(args...)...), stderr: stderr, log: log}
 	}
-	return task.NewGroup("eve-metadata",
-		part("feed", publish, "--manifests", o.manifests), part("nim", publish), part("msrv", serve)), nil
+	parts := []task.Task{part("nim", publish, follow), part("msrv", serve, follow)}
+	switch o.from {
+	case fromManifests:
+		parts = append(parts, part("feed", publish, []string{"--manifests", o.manifests}))
+	case fromController:
+		parts = append(parts, part("feed", []string{"controller"}, publish, o.controller.args()))
+	}
+	return task.NewGroup("eve-metadata", parts...), nil
 }
 
 // child is a part of the service that runs as another process of this program. It is a task.Task.

@@ -21,6 +21,7 @@ import (
 	"github.com/lf-edge/eve-metadata/pkg/eve"
 	"github.com/lf-edge/eve-metadata/pkg/pubsub"
 	"github.com/lf-edge/eve-metadata/pkg/pubsub/socket"
+	"github.com/lf-edge/eve-metadata/pkg/topics"
 	"github.com/lf-edge/eve-metadata/tests/netns/guestns"
 )
 
@@ -37,11 +38,11 @@ type guest struct {
 // attachAll plays every guest that the service's topics tell of, once for each of its adapters.
 func attachAll(ctx context.Context, root string) ([]guest, error) {
 	driver := &socket.Driver{Root: root}
-	networks, err := first(ctx, driver, nim.NetworkStatusTopic())
+	networks, err := first(ctx, driver, topics.Own().NetworkStatus)
 	if err != nil {
 		return nil, err
 	}
-	apps, err := first(ctx, driver, nim.AppStatusTopic())
+	apps, err := first(ctx, driver, topics.Own().AppStatus)
 	if err != nil {
 		return nil, err
 	}
@@ -129,6 +130,7 @@ func questions() []question {
 		{what: "  user-data, last line", path: "/nocloud/user-data", show: lastLine},
 		{what: "CloudStack instance-id", path: "/latest/meta-data/instance-id", show: shortened, how: atRouter},
 		{what: "  public-keys", path: "/latest/meta-data/public-keys", show: shortened, how: atRouter},
+		{what: "EVE hostname", path: "/eve/v1/hostname", show: shortened},
 		{what: "what nobody has", path: "/no/such/path", show: asIs},
 	}
 }

@@ -81,7 +81,7 @@ func TestKeeper(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "drives")
 	log, _ := logtest.NewNullLogger()
-	k := drive.NewKeeper(dir, log)
+	k := drive.NewKeeper(dir, drive.Extension, log)
 	if err := k.Prune(); err != nil {
 		t.Errorf("prune of a folder that is not there: %v", err)
 	}
@@ -137,7 +137,7 @@ func TestKeeperRetries(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "drives")
 	log, hook := logtest.NewNullLogger()
-	k := drive.NewKeeper(dir, log)
+	k := drive.NewKeeper(dir, drive.Extension, log)
 	one, two := build(t, "one"), build(t, "two")
 	if err := k.Put("u-1", one); err != nil {
 		t.Fatal(err)

@@ -19,8 +19,12 @@ import (
 	"github.com/lf-edge/eve-metadata/pkg/atomicfile"
 )
 
-// Extension is what the images' names end in.
-const Extension = ".iso"
+// What the images' names end in: in a folder of the service's own, and in the one where EVE has a machine's drive (EVE,
+// domainmgr).
+const (
+	Extension    = ".iso"
+	ExtensionEVE = ".cidata"
+)
 
 // retryAfter is how long a failed write waits for its next try.
 const retryAfter = 5 * time.Second
@@ -28,8 +32,9 @@ const retryAfter = 5 * time.Second
 // Keeper keeps the folder of images as it is wanted. A write that fails (a full disk) is tried again
 // until it works or is no longer wanted. Make one with NewKeeper.
 type Keeper struct {
-	dir string
-	log logrus.FieldLogger
+	dir       string
+	extension string
+	log       logrus.FieldLogger
 
 	mu      sync.Mutex
 	known   map[string]bool   // names that Put has wanted
@@ -37,16 +42,18 @@ type Keeper struct {
 	failure chan struct{}     // holds a token while failed is not empty
 }
 
-// NewKeeper makes a Keeper of a folder, which is made when the first image is.
-func NewKeeper(dir string, log logrus.FieldLogger) *Keeper {
+// NewKeeper makes a Keeper of the images in a folder that have an extension. The folder is made when the first image is.
+func NewKeeper(dir, extension string, log logrus.FieldLogger) *Keeper {
 	return &Keeper{
-		dir: dir, log: log,
+		dir: dir, extension: extension, log: log,
 		known: make(map[string]bool), failed: make(map[string][]byte), failure: make(chan struct{}, 1),
 	}
 }
 
-// Path is where the image of an instance is, by the instance's UUID.
+// Path is where the image of an instance is in a folder of the service's own, by the instance's UUID.
 func Path(dir, uuid string) string { return filepath.Join(dir, uuid+Extension) }
+
+func (k *Keeper) path(uuid string) string { return filepath.Join(k.dir, uuid+k.extension) }
 
 // Put wants an image for an instance. It returns an error, and tries again later, when the image
 // cannot be written now; until then the one before stays, because a guest that boots without its
@@ -70,7 +77,7 @@ func (k *Keeper) Remove(uuid string) error {
 	defer k.mu.Unlock()
 	delete(k.known, uuid)
 	delete(k.failed, uuid)
-	return remove(Path(k.dir, uuid))
+	return remove(k.path(uuid))
 }
 
 // Prune takes away all images that were not wanted since the start, and what an interrupted write left
@@ -86,7 +93,7 @@ func (k *Keeper) Prune() error {
 		return fmt.Errorf("read drives: %w", err)
 	}
 	for _, e := range entries {
-		uuid, ours := strings.CutSuffix(e.Name(), Extension)
+		uuid, ours := strings.CutSuffix(e.Name(), k.extension)
 		if (ours && !k.known[uuid]) || strings.HasPrefix(e.Name(), temporary) {
 			err = errors.Join(err, remove(filepath.Join(k.dir, e.Name())))
 		}
@@ -137,7 +144,7 @@ func (k *Keeper) poke() {
 
 // write makes the file of an image what the image is, unless it is that already.
 func (k *Keeper) write(uuid string, image []byte) error {
-	path := Path(k.dir, uuid)
+	path := k.path(uuid)
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, image) {
 		return nil
 	}

@@ -22,10 +22,13 @@ func fromStatus(inst *instance.Instance, f *Facts) {
 	for i := range f.Status.AppNetAdapterList {
 		s := &f.Status.AppNetAdapterList[i]
 		n := network{f.Networks[s.Network], f.NetworkMetadata[s.Network]}
-		if !there(s, &n.said) {
+		if !f.there(s, &n.said) {
 			continue
 		}
 		a := adapter(s, &n, told[s.Name])
+		if f.inPod() {
+			a.Network = inst.UUID
+		}
 		a.Tokens, a.HopLimit = tokens(n.said)
 		inst.Adapters = append(inst.Adapters, a)
 	}
@@ -39,9 +42,13 @@ type network struct {
 
 // there tells whether a guest has an adapter: one that is told of a card it does not have gives up on its
 // network. In a namespace of somebody else's there is one, of which nobody may know the MAC address.
-func there(s *eve.AppNetAdapterStatus, n *eve.NetworkMetadata) bool {
-	return s.VifInfo.Mac != nil || n.Namespace != ""
+func (f *Facts) there(s *eve.AppNetAdapterStatus, n *eve.NetworkMetadata) bool {
+	return s.VifInfo.Mac != nil || n.Namespace != "" || f.inPod()
 }
+
+// inPod tells whether the app has a network namespace that EVE has made for it alone. Whichever network instances its
+// adapters are in, it asks inside of that namespace, which counts as a network of its own, called after the app.
+func (f *Facts) inPod() bool { return f.Device && f.Status.AppPod.NetNsPath != "" }
 
 // maxHopLimit is the highest hop limit that EC2 knows.
 const maxHopLimit = 64
@@ -65,13 +72,13 @@ func adapter(s *eve.AppNetAdapterStatus, n *network, told eve.AdapterMetadata) i
 		Name:        s.Name,
 		Network:     s.Network.String(),
 		NetworkName: n.DisplayName,
-		Port:        s.VifUsed,
 		MAC:         s.VifInfo.Mac,
 		MTU:         int(cmp.Or(told.MTU, s.VifInfo.MTU, n.MTU)),
 		Nameservers: addrs(told.DNSServers),
 		Search:      told.SearchDomains,
 		Tags:        told.Tags,
 	}
+	a.Port, a.OtherPort = ports(s)
 	subnet4, subnet6 := n.subnets()
 	method6 := instance.DHCP
 	if n.said.SLAAC {
@@ -92,6 +99,15 @@ func adapter(s *eve.AppNetAdapterStatus, n *network, told eve.AdapterMetadata) i
 		a.Search = n.search()
 	}
 	return a
+}
+
+// ports are the host's interface behind which the adapter is, and one that it may be instead. Zedrouter knows how it shall be
+// called, and only zedmanager how it is.
+func ports(s *eve.AppNetAdapterStatus) (port, other string) {
+	if s.VifUsed != "" || s.Vif == "" {
+		return s.VifUsed, ""
+	}
+	return s.Vif, eve.EmulatedPort(s.Vif)
 }
 
 // subnets are the network's, of IPv4 and of IPv6; the zero Prefix where it has none.
@@ -149,7 +165,7 @@ func addBonds(inst *instance.Instance, bonds []eve.BondMetadata) {
 		a := first(cards, m.Adapters)
 		a.Kind, a.Name, a.Over, a.BondMode = instance.Bond, m.Name, m.Adapters, m.Mode
 		a.MTU = cmp.Or(int(m.MTU), a.MTU)
-		a.Port, a.Tags = "", nil // are the card's own
+		a.Port, a.OtherPort, a.Tags = "", "", nil // are the card's own
 		inst.Adapters = append(inst.Adapters, a)
 	}
 }

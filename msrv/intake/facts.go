@@ -29,11 +29,25 @@ type Facts struct {
 	Networks map[uuid.UUID]eve.NetworkInstanceStatus
 	// NetworkMetadata is what else is said about these networks, by UUID; most may be missing.
 	NetworkMetadata map[uuid.UUID]eve.NetworkMetadata
+	// Opened is the app's user data where it is encrypted; nil: there is nothing to open it with.
+	Opened *Opened
+	// Device says that EVE's own agents speak: what they have their own rules for goes by these. Multipart is the node's
+	// setting that every drive is made of the parts of its user data.
+	Device, Multipart bool
 	// Architecture is the processor's in Go's words; "" when not known.
 	Architecture string
 	// Secret is the device's secret, out of which random seeds are made; nil for none.
 	Secret []byte
 }
+
+// Opened is what became of encrypted user data.
+type Opened struct {
+	UserData string // base64; "" for none
+	Err      error
+}
+
+// failed tells whether it could not be opened.
+func (o *Opened) failed() bool { return o != nil && o.Err != nil }
 
 // Join makes the neutral Instance out of what the topics say. It does no I/O, keeps no reference to
 // what it was given but content, and never fails: what cannot be read is left out or, for user data,
@@ -41,7 +55,7 @@ type Facts struct {
 func Join(f Facts) *instance.Instance {
 	inst := &instance.Instance{Architecture: f.Architecture}
 	inst.Hostname = eve.Hostname(&f.App, &f.Metadata)
-	fromApp(inst, &f.App)
+	fromApp(inst, &f)
 	fromMetadata(inst, &f.Metadata)
 	fromStatus(inst, &f)
 	addBonds(inst, f.Metadata.Bonds)
@@ -98,7 +112,8 @@ func firstDomain(f *Facts) string {
 }
 
 // fromApp fills in what EVE's AppInstanceConfig says.
-func fromApp(inst *instance.Instance, app *eve.AppInstanceConfig) {
+func fromApp(inst *instance.Instance, f *Facts) {
+	app := &f.App
 	inst.UUID = app.UUIDandVersion.UUID.String()
 	inst.Version = app.UUIDandVersion.Version
 	if app.CloudInitVersion > 0 {
@@ -109,12 +124,27 @@ func fromApp(inst *instance.Instance, app *eve.AppInstanceConfig) {
 	}
 	inst.Name = app.DisplayName
 	inst.Container = app.FixedResources.VirtualizationMode == eve.VmModeNoHyper
-	inst.Drive, inst.HTTP = wants(app.MetaDataType)
 	inst.DedicatedCPUs = dedicatedCPUs(&app.FixedResources)
 	var err error
-	if inst.UserData, err = userData(app); err != nil {
+	if inst.UserData, err = userData(app, f.Opened); err != nil {
 		inst.UserDataFault = err.Error()
 	}
+	inst.Drive, inst.HTTP = wants(app.MetaDataType)
+	if f.Device {
+		inst.Drive = onDevice(inst, f.Multipart)
+	}
+}
+
+// onDevice is the drive that EVE gives an instance: none without user data, and none for what runs in the host's own
+// kernel (EVE, domainmgr).
+func onDevice(inst *instance.Instance, multipart bool) instance.DriveKind {
+	switch {
+	case inst.Container, inst.UserData == nil && inst.UserDataFault == "":
+		return instance.DriveNone
+	case multipart && inst.Drive == instance.DriveNoCloud:
+		return instance.DriveNoCloudMultipart
+	}
+	return inst.Drive
 }
 
 // wants tells what EVE's MetaDataType asks for. An unknown type has no drive.
@@ -147,17 +177,25 @@ func dedicatedCPUs(vm *eve.VmConfig) []int {
 
 // userData decodes the user data, which controllers send as base64. nil, without an error, means
 // that there is none; an error means that there should be some.
-func userData(app *eve.AppInstanceConfig) (instance.Opaque, error) {
+func userData(app *eve.AppInstanceConfig, opened *Opened) (instance.Opaque, error) {
+	text := ""
 	switch {
-	case app.IsCipher:
+	case app.IsCipher && opened == nil:
 		return nil, errors.New("user data is encrypted and there is no key to read it")
-	case app.CloudInitUserData == nil || *app.CloudInitUserData == "":
+	case opened.failed():
+		return nil, opened.Err
+	case app.IsCipher:
+		text = opened.UserData
+	case app.CloudInitUserData != nil:
+		text = *app.CloudInitUserData
+	}
+	if text == "" {
 		if len(app.Errors) > 0 {
 			return nil, fmt.Errorf("configuration of the app instance is in error: %s", app.Errors[0])
 		}
 		return nil, nil
 	}
-	raw, err := decodeBase64(*app.CloudInitUserData)
+	raw, err := decodeBase64(text)
 	if err != nil {
 		return nil, fmt.Errorf("decode user data as base64: %w", err)
 	}

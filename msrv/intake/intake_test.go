@@ -21,6 +21,7 @@ import (
 	"github.com/lf-edge/eve-metadata/pkg/eve"
 	"github.com/lf-edge/eve-metadata/pkg/pubsub"
 	"github.com/lf-edge/eve-metadata/pkg/pubsub/memory"
+	"github.com/lf-edge/eve-metadata/pkg/topics"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -78,7 +79,7 @@ func start(t *testing.T, d pubsub.Driver) sink {
 	t.Helper()
 	log, _ := logtest.NewNullLogger()
 	s := make(sink)
-	in := intake.New(intake.Config{Driver: d, Feed: eve.AgentFeed, Nim: eve.AgentNim, Sink: s, Log: log})
+	in := intake.New(intake.Config{Driver: d, Topics: topics.Own(), Sink: s, Log: log})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- in.Run(ctx) }()

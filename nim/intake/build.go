@@ -167,6 +167,10 @@ func (r *Result) buildNetwork(in Input) error {
 	if r.Network, err = Place(in.Network, in.Metadata.Namespace, in.Metadata.Bridge); err != nil {
 		return err
 	}
+	if in.Others {
+		r.join(in)
+		return nil
+	}
 	switch in.Config.Type {
 	case eve.NetworkInstanceTypeSwitch: // addresses are somebody else's business
 	case eve.NetworkInstanceTypeLocal:

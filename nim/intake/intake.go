@@ -2,11 +2,12 @@
 
 // Package intake turns topics into what package plan works on.
 //
-// In come AppInstanceConfig, NetworkInstanceConfig and InstanceMetadata, one value at a time (Table). Out come, for the
-// networks that changed, everything that concerns one network (Input) and, from that and what its guests had before, the
-// network that the kernel should have and what each adapter gets (Build). Package nim follows the topics and calls it.
+// In come AppInstanceConfig, NetworkInstanceConfig and InstanceMetadata, one value at a time (Table), or, on a device, what
+// EVE's zedrouter says of its networks (Device). Out come, for the networks that changed, everything that concerns one
+// network (Input) and, from that and what its guests had before, the network that the kernel should have and what each
+// adapter gets (Build). Package nim follows the topics and calls it.
 //
-// Nothing here has state but Table, and nothing logs: what is wrong with a config is part of the result.
+// Nothing here has state but those two, and nothing logs: what is wrong with a config is part of the result.
 package intake
 
 import (
@@ -38,6 +39,11 @@ type Changes struct {
 }
 
 func newChanges() Changes { return Changes{Networks: map[string]bool{}, Apps: map[string]bool{}} }
+
+func (c Changes) add(more Changes) {
+	maps.Copy(c.Networks, more.Networks)
+	maps.Copy(c.Apps, more.Apps)
+}
 
 // NewTable returns a table without values.
 func NewTable() *Table {
@@ -147,10 +153,7 @@ func (t *Table) touchNetwork(key string) {
 }
 
 // Touch notes changes that the topics do not tell of.
-func (t *Table) Touch(c Changes) {
-	maps.Copy(t.changed.Networks, c.Networks)
-	maps.Copy(t.changed.Apps, c.Apps)
-}
+func (t *Table) Touch(c Changes) { t.changed.add(c) }
 
 // Everything returns all that there is, as if it had changed.
 func (t *Table) Everything() Changes {
@@ -204,6 +207,11 @@ type Input struct {
 	Metadata eve.NetworkMetadata
 	Transit  int       // the number of its uplink, when it has one (see plan.NewUplink)
 	Adapters []Adapter // by app instance, then in the order of its config; IDs are unique
+	// Others says that EVE's agents made the network and give its guests what they have (see Device). Guests are
+	// these, by port, and Err is what is wrong with some; it leaves the others alone.
+	Others bool
+	Guests []plan.Guest
+	Err    error
 }
 
 // Network returns the input for one network, known or not.

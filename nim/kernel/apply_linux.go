@@ -186,7 +186,8 @@ func (s *Session) addNamespace() error {
 			return err
 		}
 	}
-	return s.open()
+	s.why = s.open()
+	return s.why
 }
 
 // setSysctls sets parameters.

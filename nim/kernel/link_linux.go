@@ -130,12 +130,18 @@ func (s *space) addAddr(step plan.AddrAdd) error {
 		return err
 	}
 	a := address(step.Prefix)
+	if step.Passive {
+		a.ValidLft, a.PreferedLft = forever, 0
+	}
 	if ip := step.Prefix.Addr(); ip.Is6() && !ip.IsLinkLocalUnicast() {
 		// They are to be used at once, and are nobody else's: subnets of ours, and EC2's address. The link-local one may be.
 		a.Flags |= unix.IFA_F_NODAD
 	}
 	return s.handle.AddrAdd(l, a)
 }
+
+// forever is the lifetime of an address that does not end (RFC 4861, 4.6.2).
+const forever = math.MaxUint32
 
 func (s *space) delAddr(step plan.AddrDel) error {
 	l, err := s.link(step.Link)

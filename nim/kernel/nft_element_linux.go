@@ -83,8 +83,18 @@ func (t elementType) decode(key []byte) (string, error) {
 	return strings.Join(parts, separator), nil
 }
 
-// last returns the bytes of an element's last part.
-func (t elementType) last(key []byte) []byte { return key[len(key)-padded(t[len(t)-1].Bytes):] }
+// parts returns the bytes of some parts of an element, from the one at a place on.
+func (t elementType) parts(key []byte, at, count int) []byte {
+	return key[t[:at].size():t[:at+count].size()]
+}
+
+// size is how many bytes an element has.
+func (t elementType) size() (size int) {
+	for _, p := range t {
+		size += padded(p.Bytes)
+	}
+	return size
+}
 
 // datatype returns the type as the kernel and nft(8) know it.
 func (t elementType) datatype() (nftables.SetDatatype, error) {

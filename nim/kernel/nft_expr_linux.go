@@ -77,7 +77,10 @@ func etherSaddr(r uint32) expr.Any { return link(6, 6)(r) }
 // etherType is the frame's own: that of the VLAN tag when there is one, where protocol is that of the packet within.
 func etherType(r uint32) expr.Any { return link(12, 2)(r) }
 func vlanTag(r uint32) expr.Any   { return link(14, 2)(r) }
-func llc(r uint32) expr.Any       { return link(14, 2)(r) }
+
+// innerTag is the VLAN tag behind the one that etherType is that of, where protocol says that there is one.
+func innerTag(r uint32) expr.Any { return network(0, 2)(r) }
+func llc(r uint32) expr.Any      { return link(14, 2)(r) }
 
 func arpHead(r uint32) expr.Any       { return network(0, 6)(r) } // RFC 826: ar$hrd, pro, hln, pln
 func arpSaddrEther(r uint32) expr.Any { return network(8, 6)(r) }
@@ -90,6 +93,7 @@ func ipDaddr(r uint32) expr.Any    { return network(16, 4)(r) }
 func ip6Length(r uint32) expr.Any  { return network(4, 2)(r) } // of what follows IPv6's header
 func ip6Nexthdr(r uint32) expr.Any { return network(6, 1)(r) }
 func ip6Saddr(r uint32) expr.Any   { return network(8, 16)(r) }
+func ip6Daddr(r uint32) expr.Any   { return network(24, 16)(r) }
 
 func sport(r uint32) expr.Any    { return transport(0, 2)(r) }
 func dport(r uint32) expr.Any    { return transport(2, 2)(r) }
@@ -216,6 +220,17 @@ func setMark(value []byte) match {
 	return match{
 		&expr.Immediate{Register: firstRegister, Data: value},
 		&expr.Meta{Key: expr.MetaKeyMARK, SourceRegister: true, Register: firstRegister},
+	}
+}
+
+// toBridge has a frame end at the MAC address that a map has for the port that it came in at, as if it had been sent there.
+func toBridge(ways string) match {
+	return match{
+		iifname(firstRegister),
+		&expr.Lookup{SourceRegister: firstRegister, DestRegister: firstRegister, IsDestRegSet: true, SetName: ways},
+		&expr.Payload{OperationType: expr.PayloadWrite, SourceRegister: firstRegister, Base: expr.PayloadBaseLLHeader, Len: 6},
+		&expr.Immediate{Register: firstRegister, Data: byte1(unix.PACKET_HOST)},
+		&expr.Meta{Key: expr.MetaKeyPKTTYPE, SourceRegister: true, Register: firstRegister},
 	}
 }
 

@@ -94,7 +94,7 @@ func (t *rules) find(table *table) (*plan.Table, error) {
 	}
 	found := &plan.Table{Sets: map[string][]string{}}
 	for _, s := range table.sets {
-		if !s.planned() {
+		if !table.planned(s) {
 			continue
 		}
 		elements, err := t.conn.GetSetElements(&nftables.Set{Table: &table.Table, Name: s.name})
@@ -228,8 +228,8 @@ type target struct {
 // change is what is to be done for a step, or for several alike, the last of which it names.
 type change struct {
 	target
-	step plan.Step
-	keys [][]byte // elements
+	step     plan.Step
+	elements []nftables.SetElement
 }
 
 // changes returns what steps change, in the order in which it is to be done, and the errors of those steps that say nothing
@@ -277,16 +277,21 @@ func (t *rules) elementChange(step plan.Step, a action, name, setName, element s
 		return nil, fmt.Errorf("find table %q: %w", name, errors.ErrUnsupported)
 	}
 	s := table.set(setName)
-	if s == nil || !s.planned() {
+	if s == nil || !table.planned(*s) {
 		return nil, fmt.Errorf("find set %q: %w", setName, errors.ErrUnsupported)
 	}
 	key, err := s.key.encode(element)
 	if err != nil {
 		return nil, err
 	}
-	changes := []change{{target: target{a, table, s}, step: step, keys: [][]byte{key}}}
-	if beside := table.set(s.beside); beside != nil {
-		changes = append(changes, change{target: target{a, table, beside}, step: step, keys: [][]byte{s.key.last(key)}})
+	changes := []change{{target: target{a, table, s}, step: step, elements: []nftables.SetElement{{Key: key}}}}
+	for _, b := range s.beside {
+		other := table.set(b.set)
+		e := nftables.SetElement{Key: s.key.parts(key, b.part, len(other.key))}
+		if other.isMap() {
+			e.Val = s.key.parts(key, len(s.key)-1, 1)[:other.data.Bytes]
+		}
+		changes = append(changes, change{target: target{a, table, other}, step: step, elements: []nftables.SetElement{e}})
 	}
 	return changes, nil
 }
@@ -296,8 +301,8 @@ func grouped(changes []change) []change {
 	groups := make([]change, 0, len(changes))
 	open := map[target]int{} // the group that more can go into
 	for _, c := range changes {
-		if i, ok := open[c.target]; ok && len(groups[i].keys) < maxElements {
-			groups[i].keys = append(groups[i].keys, c.keys...)
+		if i, ok := open[c.target]; ok && len(groups[i].elements) < maxElements {
+			groups[i].elements = append(groups[i].elements, c.elements...)
 			continue
 		}
 		open[c.target] = len(groups)
@@ -315,15 +320,11 @@ func (t *rules) queue(c change) error {
 		t.conn.DelTable(&c.table.Table)
 		return nil
 	}
-	set := &nftables.Set{Table: &c.table.Table, Name: c.set.name}
-	elements := make([]nftables.SetElement, len(c.keys))
-	for i, key := range c.keys {
-		elements[i].Key = key
-	}
+	set := &nftables.Set{Table: &c.table.Table, Name: c.set.name, IsMap: c.set.isMap()}
 	if c.action == addElements {
-		return t.conn.SetAddElements(set, elements)
+		return t.conn.SetAddElements(set, c.elements)
 	}
-	return t.conn.SetDeleteElements(set, elements)
+	return t.conn.SetDeleteElements(set, c.elements)
 }
 
 // queueTable makes a table, in the place of one that may be there. Only one that is there is deleted: what is left of it the
@@ -363,7 +364,7 @@ func (t *rules) queueSet(table *table, s set) error {
 	}
 	t.setID++
 	return t.conn.AddSet(&nftables.Set{
-		Table: &table.Table, Name: s.name, KeyType: datatype,
+		Table: &table.Table, Name: s.name, KeyType: datatype, IsMap: s.isMap(), DataType: s.data.SetDatatype,
 		ID:      t.setID, // or the library counts them, for all goroutines and without a lock
 		Dynamic: s.dynamic, HasTimeout: s.timeout != 0, Timeout: s.timeout, Size: s.size,
 	}, nil)

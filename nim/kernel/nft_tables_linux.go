@@ -4,6 +4,7 @@ package kernel
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/google/nftables"
@@ -25,16 +26,32 @@ type table struct {
 type set struct {
 	name string
 	key  elementType
-	// beside is a set that gets the last part of every element too.
-	beside string
+	// data is what a map has for each element; no part: it is no map.
+	data part
+	// beside are sets that get parts of every element too.
+	beside []beside
 	// dynamic sets are filled by rules, up to a size, with elements that go after a time.
 	dynamic bool
 	size    uint32
 	timeout time.Duration
 }
 
-// planned tells whether plans know the set.
-func (s set) planned() bool { return !s.dynamic && s.name != setGiven6 }
+// beside is a set beside another one: of every element there it has some parts for its own element, from the one at that
+// place on, and, if it is a map, the last part for that one's data.
+type beside struct {
+	set  string
+	part int
+}
+
+// isMap tells whether the set is a map.
+func (s set) isMap() bool { return s.data.Bytes != 0 }
+
+// planned tells whether plans know a set, which is filled by them then and neither by rules nor beside another one.
+func (t *table) planned(s set) bool {
+	return !s.dynamic && !slices.ContainsFunc(t.sets, func(other set) bool {
+		return slices.ContainsFunc(other.beside, func(b beside) bool { return b.set == s.name })
+	})
+}
 
 // set returns the set of that name; nil when there is none.
 func (t *table) set(name string) *set {
@@ -78,6 +95,7 @@ func tables() map[string]*table {
 		plan.RouterTable: routerTable(),
 		plan.UplinkTable: uplinkTable(),
 		plan.HostTable:   hostTable(),
+		plan.GuardTable:  guardTable(),
 	}
 }
 
@@ -129,7 +147,7 @@ func filterTable() *table {
 		{name: plan.SetTrunks, key: elementType{partIfname}},
 		{name: plan.SetMACs, key: elementType{partIfname, partEther}},
 		{name: plan.SetAddresses, key: elementType{partIfname, partIP}},
-		{name: plan.SetAddress6, key: elementType{partIfname, partIP6}, beside: setGiven6},
+		{name: plan.SetAddress6, key: elementType{partIfname, partIP6}, beside: []beside{{setGiven6, 1}}},
 		{name: plan.SetAnyone, key: elementType{partIfname}},
 		{name: plan.SetOwn, key: elementType{partIP}},
 		{name: plan.SetOwn6, key: elementType{partIP6}},

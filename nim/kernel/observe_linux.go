@@ -29,7 +29,7 @@ func (s *Session) Observe() (plan.Seen, error) {
 	case s.here == nil:
 		return seen, nil
 	case s.place.Attach == plan.OnBridge:
-		seen[plan.Host], err = s.here.observeLink(s.place.Bridge.Name, plan.HostTable)
+		seen[plan.Host], err = s.here.observeLink(s.place.Bridge.Name, plan.HostTables()...)
 	default:
 		seen[s.place.Namespace], err = s.here.observeLink(s.place.Bridge.Name)
 	}
@@ -132,7 +132,7 @@ func (s *space) observeLink(name string, tables ...string) (ns plan.Namespace, e
 	case !errors.As(err, new(netlink.LinkNotFoundError)):
 		return ns, fmt.Errorf("find interface %q: %w", name, err)
 	}
-	if ns.Sysctls, err = s.sysctls(plan.HostSysctls()); err != nil {
+	if ns.Sysctls, err = s.sysctls(plan.HostSysctls(name)); err != nil {
 		return ns, err
 	}
 	ns.Tables, err = s.tables(tables...)

@@ -23,6 +23,7 @@ type Session struct {
 	path  string
 	share string // directory to be shared before the namespace is made; "": none
 	here  *space // nil while the namespace is not there
+	why   error  // it is not
 	host  *space // the host's own namespace; nil until it is needed
 }
 
@@ -35,17 +36,25 @@ type space struct {
 	index map[string]int
 }
 
+// errHost says that a namespace which is to be a guest's own is the host's.
+var errHost = errors.New("it is the host's own")
+
 // Open returns a session on a network, of which its place counts: namespace, way of attachment, name of the bridge, and
-// whether there is to be an uplink. The namespace may be missing.
+// whether there is to be an uplink. The namespace may be missing; see Absence.
 func (k *Kernel) Open(place plan.Network) (*Session, error) {
 	s := &Session{place: place, path: k.pathOf(place)}
 	if k.share {
 		s.share = k.dir
 	}
-	if err := s.open(); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, netns.ErrNotNamespace) {
-		return nil, err
+	if s.why = s.open(); s.why != nil && !isAbsence(s.why) {
+		return nil, s.why
 	}
 	return s, nil
+}
+
+// isAbsence tells whether an error says that there is no namespace that could be worked on.
+func isAbsence(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, netns.ErrNotNamespace) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, errHost)
 }
 
 // pathOf returns the path of a network's namespace.
@@ -60,8 +69,26 @@ func (k *Kernel) pathOf(place plan.Network) string {
 	return k.Path(place.Namespace)
 }
 
-func (s *Session) open() (err error) {
-	s.here, err = openSpace(s.path)
+func (s *Session) open() error {
+	here, err := openSpace(s.path)
+	if err != nil {
+		return err
+	}
+	if s.place.Attach == plan.Existing {
+		if err := notHost(here); err != nil {
+			return errors.Join(err, here.close())
+		}
+	}
+	s.here = here
+	return nil
+}
+
+// notHost refuses the host's own namespace, in which not one guest is but all that there are.
+func notHost(s *space) error {
+	own, err := netns.ID(ownNamespace)
+	if err == nil && own == s.ns.ID() {
+		err = fmt.Errorf("open namespace %q: %w", s.ns.Path(), errHost)
+	}
 	return err
 }
 
@@ -130,6 +157,9 @@ func (s *Session) ID() uint64 {
 	}
 	return s.here.ns.ID()
 }
+
+// Absence says why the namespace is not there; nil when it is. The error is fs.ErrNotExist when there is nothing at its path.
+func (s *Session) Absence() error { return s.why }
 
 // Index returns the index of an interface in the namespace as the session last saw it; 0 when it did not see it.
 func (s *Session) Index(link string) int {

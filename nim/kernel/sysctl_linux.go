@@ -12,8 +12,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pathOfSysctl returns the file of a parameter. It shows that of the namespace which the calling thread is in.
-func pathOfSysctl(name string) string { return "/proc/sys/" + strings.ReplaceAll(name, ".", "/") }
+// pathOfSysctl returns the file of a parameter. It shows that of the namespace which the calling thread is in. A dot in the
+// name of an interface is a slash in that of its parameter, as sysctl(8) has it.
+func pathOfSysctl(name string) string {
+	return "/proc/sys/" + strings.NewReplacer(".", "/", "/", ".").Replace(name)
+}
 
 // maxSysctl is longer than the values of the parameters that plans are made of.
 const maxSysctl = 64

@@ -83,6 +83,8 @@ func TestLossFilter(t *testing.T) {
 		"element":                 {nft | unix.NFT_MSG_DELSETELEM, body(unix.NFPROTO_INET, "eve-metadata"), false},
 		"new rule":                {nft | unix.NFT_MSG_NEWRULE, body(unix.NFPROTO_INET, "eve-metadata"), false},
 		"table of another family": {nft | unix.NFT_MSG_DELTABLE, body(unix.NFPROTO_BRIDGE, "eve-metadata"), false},
+		"guards":                  {nft | unix.NFT_MSG_DELTABLE, body(unix.NFPROTO_BRIDGE, "eve-metadata-guard"), true},
+		"guards of no bridge":     {nft | unix.NFT_MSG_DELTABLE, body(unix.NFPROTO_INET, "eve-metadata-guard"), false},
 		"another's table":         {nft | unix.NFT_MSG_DELTABLE, body(unix.NFPROTO_INET, "filter"), false},
 		"cut off":                 {nft | unix.NFT_MSG_DELTABLE, []byte{unix.NFPROTO_INET}, false},
 	} {

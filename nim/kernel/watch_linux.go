@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -85,8 +86,8 @@ func (k *Kernel) Watch(ctx context.Context, place plan.Network, changed func()) 
 	return eg.Wait()
 }
 
-// WatchHost calls changed after something has gone from HostTable, or the whole table, that is not an element of a set: all
-// networks that have an uplink or are on a bridge are to be looked at then. It ends as Watch does. What sessions do there
+// WatchHost calls changed after something has gone from one of the HostTables, or the whole table, that is not an element of a
+// set: all networks that have an uplink or are on a bridge are to be looked at then. It ends as Watch does. What sessions do there
 // does not concern it, so that many networks can come and go without a look at all others each time.
 func (k *Kernel) WatchHost(ctx context.Context, changed func()) error {
 	return watch(ctx, ownNamespace, []feed{{unix.NETLINK_NETFILTER, groups(unix.NFNLGRP_NFTABLES), lossFilter{}}}, changed)
@@ -204,7 +205,7 @@ func (l *linkFilter) concerns(kind uint16, body []byte) bool {
 	return index == l.index
 }
 
-// lossFilter lets through what says that HostTable, or a part of it that is no element, has gone.
+// lossFilter lets through what says that one of the HostTables, or a part of it that is no element, has gone.
 type lossFilter struct{}
 
 func (lossFilter) begin(int) {}
@@ -216,13 +217,19 @@ func (lossFilter) concerns(kind uint16, body []byte) bool {
 	default:
 		return false
 	}
-	if len(body) < sizeofGenmsg || body[0] != unix.NFPROTO_INET {
+	if len(body) < sizeofGenmsg {
 		return false
 	}
-	_, name, _ := strings.Cut(plan.HostTable, " ")
 	// For tables, chains, rules and sets the number of the attribute with the table's name is the same.
-	return attribute(body[sizeofGenmsg:], unix.NFTA_TABLE_NAME) == name
+	name := attribute(body[sizeofGenmsg:], unix.NFTA_TABLE_NAME)
+	return slices.ContainsFunc(plan.HostTables(), func(table string) bool {
+		family, ours, _ := strings.Cut(table, " ")
+		return name == ours && body[0] == families[family]
+	})
 }
+
+// families are the families of tables as the kernel numbers them.
+var families = map[string]byte{"inet": unix.NFPROTO_INET, "bridge": unix.NFPROTO_BRIDGE}
 
 // attribute returns the text of the first attribute of a kind; "" when there is none.
 func attribute(attrs []byte, kind uint16) string {

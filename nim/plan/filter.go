@@ -80,19 +80,21 @@ func (p *planner) delElements(s *space, table string, have, want sets) {
 	}
 }
 
-// hostElements plans what HostTable has about an interface of the host's.
-func (p *planner) hostElements(link string, want sets) {
-	p.elements(p.host, HostTable, p.host.tables[HostTable].about(link), want)
+// hostElements plans what one of the HostTables has about an interface of the host's.
+func (p *planner) hostElements(table, link string, want sets) {
+	p.elements(p.host, table, p.host.tables[table].about(link), want)
 }
 
-// dropHostElements plans that HostTable has nothing about an interface of the host's.
-func (p *planner) dropHostElements(link string) {
-	p.delElements(p.host, HostTable, p.host.tables[HostTable].about(link), nil)
+// dropHostElements plans that one of the HostTables has nothing about an interface of the host's.
+func (p *planner) dropHostElements(table, link string) {
+	p.delElements(p.host, table, p.host.tables[table].about(link), nil)
 }
 
-// dropHostTable plans the removal of HostTable when nobody needs it.
-func (p *planner) dropHostTable() {
-	if have, ok := p.host.tables[HostTable]; ok && have.empty() && !p.keep {
-		p.add(TableDel{Host, HostTable})
+// dropHostTables plans the removal of those of the HostTables that nobody needs.
+func (p *planner) dropHostTables() {
+	for _, table := range HostTables() {
+		if have, ok := p.host.tables[table]; ok && have.empty() && !p.keep {
+			p.add(TableDel{Host, table})
+		}
 	}
 }

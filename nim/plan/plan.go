@@ -60,6 +60,12 @@ type Network struct {
 	// where they do not. As with link-local ones, an address there that was given to nobody is the guest's who has it first.
 	SLAAC  netip.Prefix
 	Uplink *Uplink // of managed networks; nil: guests reach each other and the metadata service, and nothing else
+	// Guarded says that the metadata addresses of a network OnBridge are there for its guests alone. Whoever is behind
+	// another port of the bridge, as a whole LAN may be, neither sees them nor can claim them. What guests send there to
+	// a router of that LAN is answered here all the same.
+	Guarded bool
+	// Guests are who is behind ports of a bridge that is Guarded, one behind each.
+	Guests []Guest
 }
 
 // Bridge is a network's bridge, or the interface that stands for it. Of those that others made, only the name and the
@@ -155,8 +161,8 @@ type Address struct {
 	Tentative, Duplicate bool
 }
 
-// kindBridge is a Link's Kind.
-const kindBridge = "bridge"
+// KindBridge is a Link's Kind.
+const KindBridge = "bridge"
 
 // loopback is the interface that each namespace is born with, down.
 const loopback = "lo"
@@ -165,7 +171,7 @@ const loopback = "lo"
 // everything is as it should be. Networks that wanted does not have and seen does are removed when they are ours.
 //
 // Of the host's own namespace, seen has to have what the wanted networks are about: their uplinks' ends and bridges, its
-// parameters, and HostTable whole, for that is not removed while others have something in it. Of a namespace that others
+// parameters, and the HostTables whole, for these are not removed while others have something in them. Of a namespace that others
 // made, the interface will do.
 func Plan(wanted Wanted, seen Seen) []Step {
 	p := newPlanner(wanted, seen)
@@ -183,7 +189,7 @@ func Plan(wanted Wanted, seen Seen) []Step {
 	for _, n := range slices.SortedFunc(slices.Values(wanted.Networks), compareNetworks) {
 		p.attach(n)
 	}
-	p.dropHostTable()
+	p.dropHostTables()
 	return p.steps
 }
 
@@ -192,7 +198,7 @@ func Plan(wanted Wanted, seen Seen) []Step {
 func Detach(n Network, seen Seen) []Step {
 	p := newPlanner(Wanted{}, seen)
 	p.detach(n)
-	p.dropHostTable()
+	p.dropHostTables()
 	return p.steps
 }
 

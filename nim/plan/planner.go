@@ -45,9 +45,13 @@ func (p *planner) attach(n Network) {
 	if n.Attach == Existing && there && n.Bridge.Name == loopback {
 		p.set(p.here, have, LinkSet{Link: loopback, Up: true})
 	}
-	p.addresses(p.here, n.Bridge.Name, have.Addresses, n.Bridge.Addresses, isMetadata)
 	if n.Attach == OnBridge {
-		p.hostElements(n.Bridge.Name, sets{SetBridges: {n.Bridge.Name: true}})
+		p.sysctls(p.here, false, ofSockets())
+		p.guard(have) // before anybody can see the addresses
+	}
+	p.addresses(p.here, n.Bridge.Name, have.Addresses, p.possible(n), isMetadata)
+	if n.Attach == OnBridge {
+		p.hostElements(HostTable, n.Bridge.Name, sets{SetBridges: {n.Bridge.Name: true}})
 	}
 }
 
@@ -62,10 +66,21 @@ func (p *planner) detach(n Network) {
 		}
 		return
 	case OnBridge:
-		p.dropHostElements(n.Bridge.Name)
+		p.dropHostElements(HostTable, n.Bridge.Name)
 	case Existing:
 	}
 	p.addresses(p.here, n.Bridge.Name, p.here.links[n.Bridge.Name].Addresses, nil, isMetadata)
+	if n.Attach == OnBridge {
+		p.dropHostElements(GuardTable, n.Bridge.Name) // when nobody can see them any more
+	}
+}
+
+// possible returns those of the addresses of others' interface that it can have: whoever made a bridge may have left IPv6 out.
+func (p *planner) possible(n Network) []netip.Prefix {
+	if p.here.sysctls[disableIPv6(n.Bridge.Name)] != "1" {
+		return n.Bridge.Addresses
+	}
+	return slices.DeleteFunc(slices.Clone(n.Bridge.Addresses), func(a netip.Prefix) bool { return a.Addr().Is6() })
 }
 
 // manage plans a network in a namespace of ours.
@@ -139,7 +154,7 @@ func (p *planner) addresses(s *space, link string, have []Address, want []netip.
 	}
 	for _, a := range want {
 		if (!present[a] || gone[a.Masked()]) && (a.Addr().Is4() || s.hasIPv6()) {
-			p.add(AddrAdd{s.name, link, a})
+			p.add(AddrAdd{s.name, link, a, s.name == Host && a.Addr().Is6() && isMetadata(a)})
 		}
 	}
 }

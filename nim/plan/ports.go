@@ -54,7 +54,7 @@ func (p *planner) isBridge(name string) bool {
 // removeOthers removes what has a bridge's name and is none.
 func (p *planner) removeOthers() {
 	for _, name := range slices.Sorted(maps.Keys(p.here.links)) {
-		if l, there := p.here.links[name]; there && p.isBridge(name) && l.Kind != kindBridge {
+		if l, there := p.here.links[name]; there && p.isBridge(name) && l.Kind != KindBridge {
 			p.del(p.here, l)
 		}
 	}
@@ -126,7 +126,7 @@ func (p *planner) bridge() {
 	want := p.network.Bridge
 	have, ok := p.here.links[want.Name]
 	if !ok {
-		p.add(LinkAdd{Netns: p.here.name, Link: want.Name, Kind: kindBridge, MAC: want.MAC})
+		p.add(LinkAdd{Netns: p.here.name, Link: want.Name, Kind: KindBridge, MAC: want.MAC})
 		// The MTU is left to be set: a bridge follows the smallest MTU of its ports until someone has set its own.
 		have = Link{MAC: want.MAC}
 	}
@@ -141,7 +141,7 @@ func (p *planner) overflow(name string) {
 	want := LinkSet{Link: name, MAC: BridgeMAC(ns + " " + name), MTU: mtu, Up: true}
 	bridge, ok := p.here.links[name]
 	if !ok {
-		p.add(LinkAdd{Netns: ns, Link: name, Kind: kindBridge, MAC: want.MAC})
+		p.add(LinkAdd{Netns: ns, Link: name, Kind: KindBridge, MAC: want.MAC})
 		bridge = Link{MAC: want.MAC}
 	}
 	p.set(p.here, bridge, want)

@@ -27,7 +27,7 @@ func TestTransitions(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 0))
 			foreign := plan.Namespace{Links: []plan.Link{{Name: "lo", Index: 1}, {Name: "br0", Kind: "bridge", Index: 2}}}
 			host := plan.Namespace{
-				Links:   []plan.Link{{Name: "eth0", Index: 3}, {Name: "bn1", Kind: "bridge", Index: 4}},
+				Links:   []plan.Link{{Name: "eth0", Index: 3}, {Name: "bn1", Kind: "bridge", Index: 4, MAC: plan.MAC{0, 0x16, 0x3e, 6, 0, 1}}},
 				Sysctls: map[string]string{"net.ipv4.ip_forward": "1"},
 			}
 			k := plantest.New(plan.Seen{"blue": foreign, plan.Host: host})
@@ -64,7 +64,13 @@ func onBridge() plan.Network {
 func randomWanted(r *rand.Rand) plan.Wanted {
 	w := plan.Wanted{Keep: r.IntN(4) == 0}
 	if r.IntN(2) == 0 {
-		w.Networks = append(w.Networks, onBridge())
+		n := onBridge()
+		if n.Guarded = r.IntN(4) > 0; n.Guarded {
+			n.Guests = []plan.Guest{
+				{Port: "nbu1x1", MAC: plan.MAC{2, 0x16, 0x3e, 0, 0, byte(r.IntN(2))}}, {Port: "nbu1x2", MAC: plan.MAC{2, 1}}, {Port: "nbu1x3", MAC: plan.MAC{2, 2}},
+			}[r.IntN(3):]
+		}
+		w.Networks = append(w.Networks, n)
 	}
 	for i := range 3 {
 		if r.IntN(3) == 0 {

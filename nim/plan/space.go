@@ -84,7 +84,7 @@ func (s *space) without(l Link) {
 	if peer, ok := s.links[s.names[l.Peer]]; ok && l.Peer != 0 {
 		delete(s.links, peer.Name)
 	}
-	if l.Kind != kindBridge {
+	if l.Kind != KindBridge {
 		return
 	}
 	for name, port := range s.links {

@@ -49,10 +49,12 @@ type LinkSet struct {
 	Up     bool
 }
 
-// AddrAdd gives an interface an address.
+// AddrAdd gives an interface an address. One that is passive is what others ask at, and never what the host speaks from of
+// its own accord (RFC 6724, 5, rule 3).
 type AddrAdd struct {
 	Netns, Link string
 	Prefix      netip.Prefix
+	Passive     bool
 }
 
 // AddrDel takes an address from an interface.
@@ -175,7 +177,11 @@ func (s LinkSet) String() string {
 }
 
 func (s AddrAdd) String() string {
-	return fmt.Sprintf("%saddr add %s dev %s", in(s.Netns), s.Prefix, s.Link)
+	line := fmt.Sprintf("%saddr add %s dev %s", in(s.Netns), s.Prefix, s.Link)
+	if s.Passive {
+		line += " preferred_lft 0"
+	}
+	return line
 }
 
 func (s AddrDel) String() string {

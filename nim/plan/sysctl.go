@@ -2,9 +2,12 @@
 
 package plan
 
+import "strings"
+
 const (
 	sysctlForward  = "net.ipv4.ip_forward"
 	sysctlForward6 = "net.ipv6.conf.all.forwarding"
+	sysctlMigrate  = "net.ipv4.tcp_migrate_req"
 )
 
 // sysctl is a parameter of a namespace.
@@ -26,7 +29,7 @@ func ofNamespace() []sysctl {
 		{sysctlForward6, "1"},
 		{"net.ipv4.icmp_ratelimit", "0"},
 		{"net.ipv6.icmp.ratelimit", "0"},
-		{"net.ipv4.tcp_migrate_req", "1"},
+		{sysctlMigrate, "1"},
 		{"net.ipv4.conf.default.arp_ignore", "8"},
 		{"net.ipv6.conf.default.disable_ipv6", "1"},
 	}
@@ -36,9 +39,13 @@ func ofNamespace() []sysctl {
 func ofLink(link string) []sysctl {
 	return []sysctl{
 		{"net.ipv4.conf." + link + ".arp_ignore", "0"},
-		{"net.ipv6.conf." + link + ".disable_ipv6", "0"},
+		{disableIPv6(link), "0"},
 	}
 }
+
+// ofSockets are the parameters of the host's own namespace while there are listening sockets of ours: it matters to no
+// socket but those that share their address with another (see ofNamespace).
+func ofSockets() []sysctl { return []sysctl{{sysctlMigrate, "1"}} }
 
 // ofHost are the parameters of the host's own namespace while an uplink is there.
 func ofHost(u *Uplink) []sysctl {
@@ -59,8 +66,16 @@ func Sysctls(bridge string) []string {
 	return names
 }
 
-// HostSysctls returns the names of those of them that are the host's own.
-func HostSysctls() []string { return []string{sysctlForward, sysctlForward6} }
+// HostSysctls returns the names of those of them that plans look at in a namespace of others, given the interface there.
+func HostSysctls(link string) []string {
+	return []string{sysctlForward, sysctlForward6, sysctlMigrate, disableIPv6(link)}
+}
+
+// disableIPv6 is the parameter of an interface that says whether it goes without IPv6. A dot of the interface's name is
+// written as sysctl(8) has it.
+func disableIPv6(link string) string {
+	return "net.ipv6.conf." + strings.ReplaceAll(link, ".", "/") + ".disable_ipv6"
+}
 
 // sysctls plans parameters. Fresh ones have not been seen and are set in any case; of the others, one that was not seen is
 // one that the kernel does not have.

@@ -14,7 +14,12 @@ const (
 	UplinkTable = "inet eve-metadata-uplink"
 	// HostTable is in the host's own namespace while there is an uplink or a network OnBridge there.
 	HostTable = "inet eve-metadata"
+	// GuardTable is on the bridges of the host's own namespace while there is a network OnBridge that is Guarded.
+	GuardTable = "bridge eve-metadata-guard"
 )
+
+// HostTables are those of them that networks share in the host's own namespace.
+func HostTables() []string { return []string{HostTable, GuardTable} }
 
 // Sets of FilterTable. An element begins with the port's name.
 const (
@@ -33,4 +38,9 @@ const (
 	SetUplinks  = "uplinks"  // host's end of an uplink that may leave by any interface
 	SetUplinkBy = "uplinkby" // host's end of an uplink . the one interface that it may leave by
 	SetBridges  = "bridges"  // bridge on which guests ask for metadata
+)
+
+// Sets of GuardTable, beside SetBridges.
+const (
+	SetGuests = "guests" // bridge . port that a guest is behind . MAC address of the guest . MAC address of the bridge
 )

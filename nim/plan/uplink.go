@@ -16,7 +16,7 @@ func (p *planner) uplink() {
 	}
 	p.sysctls(p.host, false, ofHost(u))
 	// What leaves is held to its rules from the first packet on.
-	p.hostElements(u.Port, uplinkSets(u))
+	p.hostElements(HostTable, u.Port, uplinkSets(u))
 	p.table(p.here, UplinkTable)
 	mtu := p.network.Bridge.MTU
 	outer, inner := p.host.links[u.Port], p.here.links[UplinkEnd]
@@ -65,7 +65,7 @@ func (p *planner) dropUplinkPort(port string) {
 			p.here.without(inner)
 		}
 	}
-	p.dropHostElements(port)
+	p.dropHostElements(HostTable, port)
 }
 
 // routes plans where packets for anywhere else go: out by the uplink, or nowhere, and whoever sent them is told so.

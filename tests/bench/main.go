@@ -21,6 +21,7 @@
 //	                                           gone-ms; memory of the service and of its DHCP and DNS servers
 //	msrv/httpd     BenchmarkServe/…            one request; floor: a handler with the answer at hand
 //	msrv/drive/…   BenchmarkDrive/…            one drive, by size; floor: the bytes copied; peer: genisoimage
+//	pkg/cipher     BenchmarkOpen/…             one block of encrypted user data, by size; floor: the cryptography alone
 //	pkg/pubsub/…   BenchmarkDeliver/…          one change of a topic, to who follows it
 package main
 

@@ -28,6 +28,7 @@ import (
 	"github.com/lf-edge/eve-metadata/pkg/pubsub"
 	"github.com/lf-edge/eve-metadata/pkg/pubsub/memory"
 	"github.com/lf-edge/eve-metadata/pkg/pubsub/socket"
+	"github.com/lf-edge/eve-metadata/pkg/topics"
 	"github.com/lf-edge/eve-metadata/tests/netns/guestns"
 	"github.com/lf-edge/eve-metadata/tests/netns/sandbox"
 )
@@ -40,6 +41,7 @@ type world struct {
 	t      testing.TB
 	root   string
 	driver pubsub.Driver
+	topics topics.Set // that its managers follow
 	board  *endpoint.Board
 	log    *logrus.Logger // of the managers
 	logged *logtest.Hook
@@ -86,8 +88,8 @@ func newWorld(t testing.TB, driver func(root string) pubsub.Driver) *world {
 	w.apps = publish[eve.AppInstanceConfig](w)
 	w.metadata = publish[eve.InstanceMetadata](w)
 	w.about = publish[eve.NetworkMetadata](w)
-	watch(w, nim.NetworkStatusTopic(), w.netState)
-	watch(w, nim.AppStatusTopic(), w.appState)
+	watch(w, topics.Own().NetworkStatus, w.netState)
+	watch(w, topics.Own().AppStatus, w.appState)
 	w.answer()
 	t.Cleanup(func() {
 		w.stop()
@@ -209,7 +211,7 @@ func (w *world) start() {
 
 // config is that of the world's managers.
 func (w *world) config() nim.Config {
-	return nim.Config{Driver: w.driver, Root: w.root, Board: w.board, Log: w.log}
+	return nim.Config{Driver: w.driver, Topics: w.topics, Root: w.root, Board: w.board, Log: w.log}
 }
 
 // run runs a manager until w.stop.

@@ -77,6 +77,7 @@ func checkShown(t *testing.T, out string) {
 		`(?m)^in network +green +blue +green +blue$`,
 		`(?m)^as address +10\.11\.12\.5 +10\.11\.12\.\d+ +10\.11\.12\.\d+ +10\.11\.12\.5$`,
 		`(?m)^ +hostname +db\.green\.example\.com +edge\S* +edge\S* +web\.blue\.example\.com$`,
+		`(?m)^EVE hostname +\S+7a9e02 +\S+7a9e03 +\S+7a9e03 +\S+7a9e01$`,
 		`(?m)^what nobody has +404 Not Found +404 Not Found +404 Not Found +404 Not Found$`,
 		`(?m)^  \S+/5f0c2d4e-8a36-4c55-9c0e-2f6d1b7a9e01\.iso, \d+ bytes, with\n +/meta-data `,
 	} {

@@ -60,7 +60,7 @@ func (d *eveDevice) network(n int, guests ...string) {
 	d.t.Helper()
 	bridge, gateway := fmt.Sprintf("bn%d", n), fmt.Sprintf("10.%d.0.1", n)
 	d.sh(`
-		ip link add %[1]s type bridge
+		ip link add %[1]s address 00:16:3e:06:00:%02[3]x type bridge
 		ip link set %[1]s up
 		ip addr add %[2]s/24 broadcast 10.%[3]d.0.255 dev %[1]s`, bridge, gateway, n)
 	d.sh(`
@@ -125,9 +125,17 @@ func (d *eveDevice) answer(address string) {
 	})
 }
 
-// guest connects a guest to a network instance, as its first adapter's port nbu1x<app>, with the access rules that every
-// port has, and has it configured by EVE's DHCP server.
+// guest connects a guest to a network instance and has it configured by EVE's DHCP server.
 func (d *eveDevice) guest(name string, n, app int, mac string) *guest {
+	d.t.Helper()
+	g := d.plug(name, n, app, mac)
+	g.dhcp(d.t)
+	return g
+}
+
+// plug connects a guest to a network instance, as its first adapter's port nbu1x<app>, with the access rules that every port
+// has.
+func (d *eveDevice) plug(name string, n, app int, mac string) *guest {
 	d.t.Helper()
 	m := newMachine(d.t)
 	port, bridge := fmt.Sprintf("nbu1x%d", app), fmt.Sprintf("bn%d", n)
@@ -143,7 +151,23 @@ func (d *eveDevice) guest(name string, n, app int, mac string) *guest {
 		%[1]s -t raw -A %[2]s -d 169.254.169.254/32 -p tcp --dport 80 -j ACCEPT
 		%[1]s -t raw -A %[2]s -j DROP`, d.iptables, chain, bridge, port, n)
 	m.sh("ip link set eth0 up")
-	g := &guest{Guest: m.Guest, app: name}
-	g.dhcp(d.t)
-	return g
+	return &guest{Guest: m.Guest, app: name}
+}
+
+// unplug takes away a guest's port and its access rules, as EVE does with an app that goes.
+func (d *eveDevice) unplug(n, app int) {
+	d.t.Helper()
+	port, bridge := fmt.Sprintf("nbu1x%d", app), fmt.Sprintf("bn%d", n)
+	d.sh(`
+		%[1]s -t raw -D PREROUTING-apps -i %[3]s -m physdev --physdev-in %[4]s -j %[2]s
+		%[1]s -t raw -F %[2]s
+		%[1]s -t raw -X %[2]s
+		ip link del %[4]s`, d.iptables, "PREROUTING-"+bridge+"-"+port, bridge, port)
+}
+
+// configure gives a guest's adapter an address and a router, as one that asks no DHCP server has them.
+func (g *guest) configure(t *testing.T, address, router string) {
+	t.Helper()
+	m := &machine{g.Guest, t}
+	m.sh("ip addr add %s/24 dev eth0; ip route add default via %s", address, router)
 }

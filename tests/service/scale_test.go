@@ -24,6 +24,7 @@ import (
 	"github.com/lf-edge/eve-metadata/nim/plan"
 	"github.com/lf-edge/eve-metadata/pkg/eve"
 	"github.com/lf-edge/eve-metadata/pkg/netns"
+	"github.com/lf-edge/eve-metadata/pkg/topics"
 	"github.com/lf-edge/eve-metadata/tests/netns/sandbox"
 	"github.com/lf-edge/eve-metadata/tests/program"
 	"github.com/lf-edge/eve-metadata/tests/tool"
@@ -121,7 +122,7 @@ func appOfMany(network, app int) string { return fmt.Sprintf("a%d-%d", network, 
 func (w *world) allKnown(apps int) {
 	w.t.Helper()
 	w.awaitLogs(apps, map[string]any{"msg": "instance known"})
-	if got := len(published(w, nim.AppStatusTopic())); got != apps {
+	if got := len(published(w, topics.Own().AppStatus)); got != apps {
 		w.t.Errorf("%d apps are published, want %d", got, apps)
 	}
 }

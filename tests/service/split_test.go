@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -99,13 +100,13 @@ func letOthersPass(t *testing.T, path string) {
 	}
 }
 
-// child finds one of the service's processes.
+// child finds one of the service's processes, by the command that it runs.
 func (w *world) child(name string) (pid int, err error) {
 	all, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
 		return 0, err
 	}
-	begin := strings.Join([]string{w.binary, name, "--root", w.root, ""}, "\x00")
+	begin := strings.Join(slices.Concat([]string{w.binary}, strings.Fields(name), []string{"--root", w.root, ""}), "\x00")
 	for _, path := range all {
 		line, err := os.ReadFile(path)
 		if err != nil || !strings.HasPrefix(string(line), begin) {
@@ -205,17 +206,9 @@ type asking struct {
 // startAsking has each guest ask for its address, on one connection after the other, until stop.
 func startAsking(t *testing.T, guests []*guest) *asking {
 	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	a := &asking{cancel: cancel}
-	for _, g := range guests {
-		a.wg.Go(func() {
-			for ctx.Err() == nil {
-				a.note(g.expect("/latest/meta-data/local-ipv4", http.StatusOK, g.address()))
-				a.pause(ctx)
-			}
-		})
-	}
-	return a
+	return startQuestions(t, guests, func(g *guest) error {
+		return g.expect("/latest/meta-data/local-ipv4", http.StatusOK, g.address())
+	})
 }
 
 // pause leaves ports for all the connections of a test: each is kept for a minute after its end.

@@ -24,10 +24,10 @@ import (
 
 	"github.com/lf-edge/eve-metadata/msrv"
 	"github.com/lf-edge/eve-metadata/msrv/drive"
-	"github.com/lf-edge/eve-metadata/nim"
 	"github.com/lf-edge/eve-metadata/pkg/eve"
 	"github.com/lf-edge/eve-metadata/pkg/pubsub"
 	"github.com/lf-edge/eve-metadata/pkg/pubsub/socket"
+	"github.com/lf-edge/eve-metadata/pkg/topics"
 	"github.com/lf-edge/eve-metadata/tests/program"
 )
 
@@ -72,13 +72,39 @@ func newWorld(t testing.TB, binary string, files map[string]string) *world {
 // start starts the service, with further arguments, and returns when it is ready.
 func (w *world) start(args ...string) {
 	w.t.Helper()
-	args = append([]string{"--manifests", w.manifests, "--log-format", "json"}, args...)
-	service, err := program.Start(w.t.Context(), &w.journal, w.binary, w.root, args...)
-	if err != nil {
+	w.startWhile(func() {}, w.binary, append([]string{"--manifests", w.manifests}, args...)...)
+}
+
+// startWhile starts the service by a command that runs it, and returns when something else was done meanwhile and the service
+// is ready, for which it may need that.
+func (w *world) startWhile(do func(), command string, args ...string) {
+	w.t.Helper()
+	args = append([]string{"--log-format", "json"}, args...)
+	started := make(chan struct{})
+	var service *program.Service
+	var err error
+	go func() {
+		defer close(started)
+		service, err = program.Start(w.t.Context(), &w.journal, command, w.root, args...)
+	}()
+	w.t.Cleanup(func() {
+		if <-started; service != nil {
+			_ = service.Kill() // unless it has ended already
+		}
+	})
+	do()
+	if <-started; err != nil {
 		w.t.Fatal(err)
 	}
 	w.service = service
-	w.t.Cleanup(func() { _ = service.Kill() }) // unless it has ended already
+}
+
+// crash kills the service.
+func (w *world) crash() {
+	w.t.Helper()
+	if err := w.service.Kill(); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 // save writes a manifest as editors do: all of it, then its name.
@@ -161,7 +187,7 @@ func (w *world) awaitLogs(n int, fields map[string]any) {
 func (w *world) apps() map[string]eve.AppNetworkStatus {
 	w.t.Helper()
 	apps := make(map[string]eve.AppNetworkStatus)
-	for _, app := range published(w, nim.AppStatusTopic()) {
+	for _, app := range published(w, topics.Own().AppStatus) {
 		apps[app.DisplayName] = app
 	}
 	return apps
@@ -170,7 +196,7 @@ func (w *world) apps() map[string]eve.AppNetworkStatus {
 // network returns the state of an app network.
 func (w *world) network(name string) eve.NetworkInstanceStatus {
 	w.t.Helper()
-	for _, network := range published(w, nim.NetworkStatusTopic()) {
+	for _, network := range published(w, topics.Own().NetworkStatus) {
 		if network.NetworkInstanceConfig.DisplayName == name {
 			return network
 		}

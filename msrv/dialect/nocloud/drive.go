@@ -29,20 +29,30 @@ func drive(in *instance.Instance) (*document.Node, error) {
 }
 
 func driveTree(in *instance.Instance) (*document.Node, error) {
-	if in.UserDataFault != "" {
-		return nil, fmt.Errorf("user data: %s", in.UserDataFault)
-	}
-	if in.Drive == instance.DriveNoCloudMultipart {
-		tree, err := multipartTree(in.UserData)
-		if !errors.Is(err, errNotMultipart) {
-			return tree, err
-		}
+	if tree, err := partsTree(in); tree != nil || err != nil {
+		return tree, err
 	}
 	s, err := newSeed(in)
 	if err != nil {
 		return nil, err
 	}
 	return s.driveTree(), nil
+}
+
+// partsTree is the tree of an instance whose drive is to be made of the parts of its user data; nil where there are none.
+// User data that is at fault is an error.
+func partsTree(in *instance.Instance) (*document.Node, error) {
+	if in.UserDataFault != "" {
+		return nil, fmt.Errorf("user data: %s", in.UserDataFault)
+	}
+	if in.Drive != instance.DriveNoCloudMultipart {
+		return nil, nil
+	}
+	tree, err := multipartTree(in.UserData)
+	if errors.Is(err, errNotMultipart) {
+		return nil, nil
+	}
+	return tree, err
 }
 
 // driveTree is the usual layout. There is always a file user-data, since cloud-init takes no drive

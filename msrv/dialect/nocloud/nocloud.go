@@ -16,6 +16,9 @@ import (
 	"github.com/lf-edge/eve-metadata/msrv/instance"
 )
 
+// Name is the dialect's.
+const Name = "nocloud"
+
 // Label is the volume label by which guests find the drive. Lower case: some look for no other.
 const Label = "cidata"
 
@@ -41,7 +44,7 @@ const (
 // Dialect is NoCloud's dialect, over HTTP and on a drive.
 func Dialect() dialect.Dialect {
 	return dialect.Dialect{
-		Name: "nocloud",
+		Name: Name,
 		HTTP: []dialect.Service{{Site: dialect.Metadata, Render: http}},
 		Drive: &dialect.Drive{
 			Label:  Label,

@@ -32,6 +32,7 @@ import (
 	"github.com/lf-edge/eve-metadata/pkg/eve"
 	"github.com/lf-edge/eve-metadata/pkg/pubsub"
 	"github.com/lf-edge/eve-metadata/pkg/pubsub/socket"
+	"github.com/lf-edge/eve-metadata/pkg/topics"
 	"github.com/lf-edge/eve-metadata/tests/netns/guestns"
 	"github.com/lf-edge/eve-metadata/tests/netns/sandbox"
 	"github.com/lf-edge/eve-metadata/tests/program"
@@ -105,7 +106,7 @@ func (w *world) restart(t *testing.T) {
 func (w *world) attach(t *testing.T) {
 	t.Helper()
 	w.guests = make(map[string]*guest)
-	for _, app := range collect(t, w, nim.AppStatusTopic()) {
+	for _, app := range collect(t, w, topics.Own().AppStatus) {
 		nics := make(map[string]string)
 		for _, a := range app.AppNetAdapterList {
 			nics[a.VifInfo.Mac.String()] = a.Name

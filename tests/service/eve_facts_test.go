@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package service_test
+
+import (
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lf-edge/eve-api/go/evecommon"
+
+	"github.com/lf-edge/eve-metadata/msrv"
+	"github.com/lf-edge/eve-metadata/msrv/drive"
+	"github.com/lf-edge/eve-metadata/pkg/cipher"
+	"github.com/lf-edge/eve-metadata/pkg/eve"
+	"github.com/lf-edge/eve-metadata/tests/evedevice"
+)
+
+// anyOrder: agents may start after the service and tell what they know in any order; a guest's first request is answered by
+// its MAC address, before EVE has seen its lease.
+//
+// Network: bn1 with web-gw and collector, bn2 with os-guest; they ask all the time.
+//
+// Phases: start the service; have the agents tell all, in an order made up by chance; read; see the leases, and read the
+// addresses. All of it three times.
+func anyOrder(t *testing.T, programs edgePrograms) {
+	for seed := range uint64(3) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			t.Parallel()
+			apps := []*edgeApp{
+				newEdgeApp(t, webGW, 1, "10.1.0.2"), newEdgeApp(t, collector, 1, "10.1.0.3"), newEdgeApp(t, osGuest, 2, "10.2.0.2"),
+			}
+			texts := map[string][]string{appKey(webGW): {encryptedText}, appKey(collector): {clearText}, appKey(osGuest): {encryptedText}}
+			n := newEdgeNode(t, programs, apps...)
+			guests := n.bootAll(apps...)
+			facts := append(ofNode(t), ofApps(t, apps...)...)
+			rand.New(rand.NewPCG(seed, 0)).Shuffle(len(facts), func(i, j int) { facts[i], facts[j] = facts[j], facts[i] })
+			asking := startQuestions(t, guests, neverWrong(texts))
+			n.runWhile(func() { n.tell(append(facts, complete()...)...) })
+			n.awaitKnown(guests...)
+			for _, g := range guests {
+				n.awaitText(g, texts[g.app][0])
+			}
+			n.awaitDrive(appKey(webGW), encryptedText)
+			n.awaitDrive(appKey(collector), clearText)
+			if n.drive(appKey(osGuest)) != nil {
+				t.Error("os-guest has a drive, want none")
+			}
+			for i, app := range apps {
+				n.tell(app.leased().facts()...)
+				n.await("address of "+app.key(), func() error {
+					return guests[i].brief().expect("/latest/meta-data/local-ipv4", http.StatusOK, app.address)
+				})
+			}
+			must(t, asking.stop()...)
+			n.noLargeFiles()
+		})
+	}
+}
+
+// firstRequest: the very first request of a guest that boots is answered, by its MAC address, although EVE has not seen its
+// lease; it is known by that from when the agents have told of it.
+//
+// Network: bn1 with web-gw, which is there, and collector, which comes.
+//
+// Phases: start the service; have the agents tell of collector; boot it, and ask once.
+func firstRequest(t *testing.T, programs edgePrograms) {
+	there, comes := newEdgeApp(t, webGW, 1, "10.1.0.2").leased(), newEdgeApp(t, collector, 1, "10.1.0.3")
+	n := newEdgeNode(t, programs, there, comes)
+	n.tell(slices.Concat(ofNode(t), ofApps(t, there), complete())...)
+	n.run()
+	n.awaitKnown(n.boot(there))
+	n.tell(comes.facts()...)
+	n.awaitLog(map[string]any{"msg": "instance known", "instance": comes.key()})
+	g := n.boot(comes)
+	must(t, g.knows(), g.expect(myUserData, http.StatusOK, clearText))
+}
+
+// drives: drives are as EVE itself makes them, and are where EVE has them if that is asked for.
+//
+// Network: bn1 with web-gw, whose user data names the host, and collector, whose does not.
+//
+// Phases: look at the drives; have the node's settings ask for files of parts, and collector have some; withdraw it.
+func drives(t *testing.T, programs edgePrograms) {
+	apps := []*edgeApp{newEdgeApp(t, webGW, 1, "10.1.0.2").leased(), newEdgeApp(t, collector, 1, "10.1.0.3").leased()}
+	n := newEdgeNode(t, programs, apps...)
+	n.tell(slices.Concat(ofNode(t), ofApps(t, apps...), complete())...)
+	n.run("--eve-drives")
+	inEVE := func(key string) string { return n.eve.Path("run/domainmgr/cloudinit/" + key + ".cidata") }
+	has := func(app *edgeApp, want map[string]string) {
+		t.Helper()
+		n.await("drive of "+app.key(), func() error {
+			var errs []error
+			for _, image := range []string{inEVE(app.key()), drive.Path(msrv.Drives(n.root), app.key())} {
+				got, err := filesOn(t, image)
+				if diff := cmp.Diff(want, got); err != nil || diff != "" {
+					errs = append(errs, fmt.Errorf("%s: %w (-want +got):\n%s", image, err, diff))
+				}
+			}
+			return errors.Join(errs...)
+		})
+	}
+	has(apps[0], map[string]string{"meta-data": "instance-id: " + appKey(webGW) + "/3\n", "user-data": encryptedText})
+	has(apps[1], map[string]string{
+		"meta-data": "instance-id: " + appKey(collector) + "/2\nlocal-hostname: " + appKey(collector) + "\n", "user-data": clearText,
+	})
+
+	const parts = "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n" +
+		"--x\r\nContent-Disposition: attachment; filename=\"conf/one.cfg\"\r\n\r\nfirst\r\n--x--\r\n"
+	settings := evedevice.Recorded[eve.ConfigItemValueMap](t, eve.AgentZedagent, eve.GlobalKey)
+	item := settings.GlobalSettings["process.cloud-init.multipart"]
+	item.BoolValue = true
+	settings.GlobalSettings["process.cloud-init.multipart"] = item
+	n.tell(append(apps[1].withText(parts).configs(), says(eve.AgentZedagent, eve.GlobalKey, settings))...)
+	has(apps[1], map[string]string{"conf/one.cfg": "first"})
+	n.tell(apps[1].gone()...)
+	n.await("end of the drive", func() error {
+		if _, err := os.Stat(inEVE(appKey(collector))); !errors.Is(err, fs.ErrNotExist) || n.drive(appKey(collector)) != nil {
+			return fmt.Errorf("it is still there: %w", err)
+		}
+		return nil
+	})
+}
+
+// filesOn are the files on a drive, as libarchive reads them.
+func filesOn(t *testing.T, image string) (map[string]string, error) {
+	t.Helper()
+	dir := t.TempDir()
+	if out, err := exec.CommandContext(t.Context(), "bsdtar", "-xf", image, "-C", dir).CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("%w: %s", err, out)
+	}
+	files := make(map[string]string)
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		name, _ := filepath.Rel(dir, path) // it is below
+		files[name] = string(content)
+		return err
+	})
+	return files, err
+}
+
+// missingAgents: who has not started yet, or never does, costs guests no more than what that agent alone knows.
+//
+// Network: bn1 with web-gw and collector.
+//
+// Phases: have zedagent and zedrouter tell all; start the service, and read as both; start tpmmgr; start the other agents.
+func missingAgents(t *testing.T, programs edgePrograms) {
+	sealed, open := newEdgeApp(t, webGW, 1, "10.1.0.2").leased(), newEdgeApp(t, collector, 1, "10.1.0.3").leased()
+	n := newEdgeNode(t, programs, sealed, open)
+	needed := func(f fact) bool { return f.agent == eve.AgentZedagent || f.agent == eve.AgentZedrouter }
+	facts := slices.Concat(ofNode(t), ofApps(t, sealed, open), complete())
+	for _, f := range facts {
+		if needed(f) {
+			n.tell(f)
+		}
+	}
+	n.run()
+	web, pump := n.boot(sealed), n.boot(open)
+	n.awaitKnown(web, pump)
+	n.awaitText(pump, clearText)
+	n.awaitStatus(web, myUserData, http.StatusInternalServerError)
+	n.awaitLog(map[string]any{"instance": web.app, "msg": "user data cannot be served", "reason": "device certificate"})
+	n.awaitStatus(web, "/eve/v1/location.json", http.StatusNoContent)
+
+	for _, f := range facts {
+		if f.agent == eve.AgentTpmmgr {
+			n.tell(f)
+		}
+	}
+	n.awaitText(web, encryptedText)
+	for _, f := range facts {
+		if !needed(f) && f.agent != eve.AgentTpmmgr {
+			n.tell(f)
+		}
+	}
+	n.awaitStatus(web, "/eve/v1/location.json", http.StatusOK)
+	n.await("external address", func() error {
+		return web.expect("/eve/v1/external_ipv4", http.StatusOK, "192.168.1.10\n")
+	})
+	n.noLargeFiles()
+}
+
+// secrets: encrypted user data is opened with the certificates that are there now; where it cannot be, guests are told of an
+// error, and people of the reason.
+//
+// Network: bn1 with web-gw and os-guest.
+//
+// Phases: read; have the data be encrypted by the controller's next certificate, before that is there; have it come; withdraw the
+// first one; change one bit; have the publisher say that there is an error, with and without clear text.
+func secrets(t *testing.T, programs edgePrograms) {
+	apps := []*edgeApp{newEdgeApp(t, webGW, 1, "10.1.0.2").leased(), newEdgeApp(t, osGuest, 1, "10.1.0.4").leased()}
+	n := newEdgeNode(t, programs, apps...)
+	n.tell(slices.Concat(ofNode(t), ofApps(t, apps...), complete())...)
+	n.run()
+	guests := n.bootAll(apps...)
+	reads := func(text string) {
+		t.Helper()
+		for _, g := range guests {
+			n.awaitText(g, text)
+		}
+		n.awaitDrive(appKey(webGW), text)
+	}
+	faults := func(reason string) {
+		t.Helper()
+		for _, g := range guests {
+			n.awaitStatus(g, myUserData, http.StatusInternalServerError)
+			n.awaitLog(map[string]any{"instance": g.app, "msg": "user data cannot be served", "reason": reason})
+			must(t, g.knows())
+		}
+		n.await("end of the drive", func() error {
+			if n.drive(appKey(webGW)) != nil {
+				return errors.New("there still is one, with what can no longer be read")
+			}
+			return nil
+		})
+	}
+	reads(encryptedText)
+
+	const next = "#cloud-config\n# by the next certificate\n"
+	signing := "78837ccaabad441b9bf08c3b99c7b7b9"
+	cert := evedevice.Recorded[eve.ControllerCert](t, eve.AgentZedagent, signing)
+	n.tell(forgets[eve.ControllerCert](eve.AgentZedagent, signing))
+	for _, app := range apps {
+		n.tell(app.sealed(seal(t, app, "signing", next)).configs()...)
+	}
+	faults("controller certificate")
+	n.tell(says(eve.AgentZedagent, signing, cert))
+	reads(next)
+	n.tell(forgets[eve.ControllerCert](eve.AgentZedagent, "8d7cb50ead3141ded69fe196d90e1e26"))
+	reads(next)
+
+	for _, app := range apps {
+		app.config.CipherData[20] ^= 1
+		n.tell(app.configs()...)
+	}
+	faults("hash")
+	for _, app := range apps {
+		app.config.CipherBlockStatus.Error = "no cipher context"
+		n.tell(app.configs()...)
+	}
+	faults("no cipher context")
+	for _, app := range apps {
+		app.config.CloudInitUserData = new(base64.StdEncoding.EncodeToString([]byte(clearText)))
+		n.tell(app.configs()...)
+	}
+	reads(clearText)
+	if strings.Contains(n.journal.String(), "by the next certificate") || strings.Contains(n.journal.String(), "ssh_authorized_keys") {
+		t.Error("user data is in the log")
+	}
+	n.noLargeFiles()
+}
+
+// seal encrypts user data for an app as the controller does with one of its keys.
+func seal(t *testing.T, a *edgeApp, key, text string) *eve.CipherBlockStatus {
+	t.Helper()
+	block, _ := pem.Decode(evedevice.Key(t, key+"-key.pem"))
+	private, err := x509.ParseECPrivateKey(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealer := cipher.Sealer{
+		ContextID: "6f1f6a4c-77a2-5a5b-9c55-1f4f3c2b1a01", Key: private,
+		ControllerCert: evedevice.Key(t, key+".pem"), DeviceCert: evedevice.Key(t, "ecdh.cert.pem"),
+	}
+	sealed, err := sealer.Seal(a.key(), &evecommon.EncryptionBlock{
+		ProtectedUserData: base64.StdEncoding.EncodeToString([]byte(text)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sealed
+}
+
+// largeUserData: user data that is larger than a message of EVE's pubsub is read as it was written.
+//
+// Network: bn1 with web-gw, whose user data is encrypted, and collector, whose is not.
+//
+// Phases: read over HTTP and from the drives; change it, three times.
+func largeUserData(t *testing.T, programs edgePrograms) {
+	sealed, open := newEdgeApp(t, webGW, 1, "10.1.0.2").leased(), newEdgeApp(t, collector, 1, "10.1.0.3").leased()
+	n := newEdgeNode(t, programs, sealed, open)
+	n.tell(slices.Concat(ofNode(t), ofApps(t, sealed, open), complete())...)
+	n.run()
+	guests := n.bootAll(sealed, open)
+	for round := range 3 {
+		var lines strings.Builder
+		for i := range 4000 {
+			fmt.Fprintf(&lines, "variable_%d=value %d\n", i, round)
+		}
+		text := lines.String()
+		n.tell(slices.Concat(sealed.sealed(seal(t, sealed, "encrypt", text)).configs(), open.withText(text).configs())...)
+		for _, g := range guests {
+			n.awaitText(g, text)
+			n.awaitDrive(g.app, text)
+		}
+	}
+	n.noLargeFiles()
+}
+
+// standIn: an app of which zedagent does not tell (yet) is told what zedmanager says of it.
+//
+// Network: bn1 with web-gw and collector.
+//
+// Phases: have zedmanager tell of both and zedagent of none; have zedagent tell of collector, otherwise; have it withdraw that.
+func standIn(t *testing.T, programs edgePrograms) {
+	sealed, open := newEdgeApp(t, webGW, 1, "10.1.0.2").leased(), newEdgeApp(t, collector, 1, "10.1.0.3").leased()
+	n := newEdgeNode(t, programs, sealed, open)
+	n.tell(slices.Concat(ofNode(t), ofNetwork(t, 1), complete())...)
+	for _, app := range []*edgeApp{sealed, open} {
+		n.tell(app.facts()[1:]...)
+	}
+	n.run()
+	web, pump := n.boot(sealed), n.boot(open)
+	n.awaitText(web, encryptedText)
+	n.awaitText(pump, clearText)
+	n.awaitDrive(web.app, encryptedText)
+	n.tell(open.withText("zedagent knows better").configs()[0])
+	n.awaitText(pump, "zedagent knows better")
+	n.tell(forgets[eve.AppInstanceConfig](eve.AgentZedagent, pump.app))
+	n.awaitText(pump, clearText)
+}
