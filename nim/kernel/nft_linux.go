@@ -77,6 +77,12 @@ func (t *rules) observe(names ...string) (map[string]plan.Table, error) {
 			return nil, fmt.Errorf("look at table %q: %w", name, errors.ErrUnsupported)
 		}
 		found, err := t.find(table)
+		if errors.Is(err, unix.ENOENT) { // it has gone while it was looked at
+			if err := t.reopen(); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("look at table %q: %w", name, err), t.reopen())
 		}
