@@ -36,6 +36,7 @@ type server struct {
 	unconfined bool
 	metrics    string
 	eveDrives  bool
+	diagnosis  string // see dialect.Config
 }
 
 func (s *server) flags(cmd *cobra.Command) {
@@ -99,6 +100,7 @@ func (o *msrvOptions) run(ctx context.Context, stderr io.Writer) error {
 		return err
 	}
 	board := endpoint.NewBoard()
+	o.diagnosis = diagnosisCopy
 	tasks, err := newServer(o.process, o.topics(), o.server, newDriver(o.root, 0, log), board, counters, log)
 	if err != nil {
 		return err
@@ -118,6 +120,7 @@ func (o *msrvOptions) confine(log *logrus.Logger) error {
 	}
 	policy := o.policy()
 	policy.Parent, _ = strconv.Atoi(os.Getenv(parentVar)) // not said: 0
+	policy.Root = os.Getenv(rootVar)
 	if o.user != "" {
 		user, err := confine.Lookup(o.user)
 		if err != nil {
@@ -163,12 +166,15 @@ func (o *msrvOptions) policy() confine.Policy {
 	}
 	// Files that topics name are in volumes, and those in a vault that may be opened later.
 	policy.Read = append(policy.Read, confine.Folders(o.root, "persist")...)
-	// The diagnosis is a new file each time that it is written, and may be missing at the start.
-	policy.Files = confine.Folders(o.root, "config", "run")
+	policy.Files = confine.Folders(o.root, "config")
 	policy.Devices = confine.Folders(o.root, "dev/tpmrm0")
 	policy.Connect = []uint16{exporterPort}
 	return policy
 }
+
+// diagnosisCopy is where nim puts a device's diagnosis for a server that cannot see the folder that it is in: it is a new file
+// each time that EVE writes it.
+const diagnosisCopy = "/run/mdnim/diag.out"
 
 // exporterPort is where an EVE device's node exporter listens.
 const exporterPort = 9100
@@ -184,7 +190,7 @@ func newServer(p process, follow topics.Set, s server, driver pubsub.Driver, boa
 		Counters: cipher.NewCounters(eve.AgentServe, time.Now),
 	}
 	about := node.New(driver, follow, log)
-	words := dialect.Config{Node: about, Root: p.root, Elsewhere: !follow.Device}
+	words := dialect.Config{Node: about, Root: p.root, Diagnosis: s.diagnosis, Elsewhere: !follow.Device}
 	tasks, pruners := []task.Task{about}, []msrv.Pruner{}
 	if follow.Device { // elsewhere there is nobody who offers files, nor asks for a proof of the node
 		patches := patch.New(patch.Config{Driver: driver, Source: about, Opener: opener, Root: p.root, Log: log})

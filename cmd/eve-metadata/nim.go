@@ -5,12 +5,15 @@ package main
 import (
 	"context"
 	"io"
+	"path/filepath"
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 
+	dialect "github.com/lf-edge/eve-metadata/msrv/dialect/eve"
 	"github.com/lf-edge/eve-metadata/nim"
 	"github.com/lf-edge/eve-metadata/pkg/endpoint"
+	"github.com/lf-edge/eve-metadata/pkg/mirror"
 	"github.com/lf-edge/eve-metadata/pkg/pubsub"
 	"github.com/lf-edge/eve-metadata/pkg/task"
 	"github.com/lf-edge/eve-metadata/pkg/topics"
@@ -66,7 +69,13 @@ func (o *nimOptions) run(ctx context.Context, stderr io.Writer) error {
 	sender := &endpoint.Sender{
 		Board: board, Known: networks.Ready(), Path: endpoint.SocketPath(o.root), Group: group, Log: log,
 	}
-	return o.serve(ctx, task.NewGroup("eve-metadata nim", networks, sender), log)
+	tasks := []task.Task{networks, sender}
+	if o.from == fromEVE {
+		tasks = append(tasks, &mirror.File{
+			From: filepath.Join("/", o.root, dialect.DiagnosisPath), To: filepath.Join("/", o.root, diagnosisCopy), Log: log,
+		})
+	}
+	return o.serve(ctx, task.NewGroup("eve-metadata nim", tasks...), log)
 }
 
 // newManager makes the manager of the app networks.

@@ -36,6 +36,9 @@ const (
 // parentVar is the environment variable that tells a process with which one it is to end.
 const parentVar = "EVE_METADATA_PARENT"
 
+// rootVar is the environment variable that names the folder that a process may make its root (see confine.Policy).
+const rootVar = "EVE_METADATA_ROOT"
+
 // newChildren makes the parts of the service as processes of their own.
 func newChildren(o runOptions, stderr io.Writer, log *logrus.Logger) (*task.Group, error) {
 	common := []string{"--root", o.root, "--log-level", o.logLevel, "--log-format", o.logFormat}
@@ -51,10 +54,12 @@ func newChildren(o runOptions, stderr io.Writer, log *logrus.Logger) (*task.Grou
 			publish = append(slices.Clone(common), "--group", strconv.Itoa(user.GID))
 		}
 	}
-	part := func(name string, args ...[]string) task.Task {
+	part := func(name string, args ...[]string) *child {
 		return &child{name: name, args: append([]string{name}, slices.Concat(args...)...), stderr: stderr, log: log}
 	}
-	parts := []task.Task{part("nim", publish, follow), part("msrv", serve, follow)}
+	server := part("msrv", serve, follow)
+	server.confined = !o.unconfined
+	parts := []task.Task{part("nim", publish, follow), server}
 	switch o.from {
 	case fromManifests:
 		parts = append(parts, part("feed", publish, []string{"--manifests", o.manifests}))
@@ -66,11 +71,12 @@ func newChildren(o runOptions, stderr io.Writer, log *logrus.Logger) (*task.Grou
 
 // child is a part of the service that runs as another process of this program. It is a task.Task.
 type child struct {
-	name   string
-	args   []string
-	stderr io.Writer
-	log    *logrus.Logger
-	ready  task.Ready
+	name     string
+	args     []string
+	confined bool // it has a mount namespace of its own
+	stderr   io.Writer
+	log      *logrus.Logger
+	ready    task.Ready
 }
 
 // String names the task.
@@ -123,13 +129,17 @@ func (c *child) once(ctx context.Context) (wasReady bool, err error) {
 	}
 	listened := make(chan bool)
 	go func() { listened <- c.listen(socket) }()
-	err = c.command(ctx, path).Run()
+	root := filepath.Join(dir, "root")
+	if err := os.Mkdir(root, 0o755); err != nil {
+		return false, errors.Join(err, socket.Close())
+	}
+	err = c.command(ctx, path, root).Run()
 	_ = socket.Close() // nobody writes to it any more
 	return <-listened, err
 }
 
 // command is the process, which tells on a socket how it is.
-func (c *child) command(ctx context.Context, notify string) *exec.Cmd {
+func (c *child) command(ctx context.Context, notify, root string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "/proc/self/exe", c.args...)
 	cmd.Args[0] = os.Args[0]
 	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+notify, parentVar+"="+strconv.Itoa(os.Getpid()))
@@ -138,6 +148,10 @@ func (c *child) command(ctx context.Context, notify string) *exec.Cmd {
 	cmd.WaitDelay = stopLimit
 	// A Ctrl-C is for this process, which then ends the others. Should this one be killed, they end too.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	if c.confined {
+		cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWNS
+		cmd.Env = append(cmd.Env, rootVar+"="+root)
+	}
 	return cmd
 }
 

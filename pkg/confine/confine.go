@@ -7,6 +7,7 @@
 // threads. Each of the measures stands alone, so that one that a kernel does not have leaves the others:
 //
 //   - a user, its group and no other, and no capability, nor a way to get one back (capabilities(7));
+//   - a file system of nothing but its folders, where it has a mount namespace of its own (mount_namespaces(7));
 //   - no_new_privs: no program that is run gives privileges; and memory that other processes of the user cannot look at;
 //   - Landlock: no file outside of the folders can be opened, and no TCP port bound, or connected to but those that are
 //     said (landlock(7));
@@ -46,11 +47,18 @@ type Policy struct {
 	Group int
 	// Parent is the process with which this one is to end; 0 for none.
 	Parent int
+	// Root is an empty folder, outside of all others here, which becomes the root of a process that has a mount namespace of
+	// its own: it then sees nothing but the policy's files. "": it sees what it saw.
+	Root string
 }
 
 // Apply confines the process. It returns what could not be done because the kernel or the user namespace does not have it,
 // which leaves the rest in force. An error says that the process is not confined as it should be and had better end.
 func (p Policy) Apply() (lacking []string, err error) {
+	if p.User != nil && !p.User.Here() {
+		lacking = append(lacking, fmt.Sprintf("user %s, whom this user namespace does not have", p.User))
+		p.User = nil
+	}
 	if err := p.makeFolders(); err != nil {
 		return nil, fmt.Errorf("confine: %w", err)
 	}
@@ -58,6 +66,7 @@ func (p Policy) Apply() (lacking []string, err error) {
 		name string
 		take func() (lack string, err error)
 	}{
+		{"enter a root of its own", p.enterRoot},
 		{"drop capabilities", dropBounding},
 		{"change user", p.changeUser},
 		{"drop privileges", dropPrivileges},
@@ -100,7 +109,7 @@ func (p Policy) makeOwn(path string) error {
 			return err
 		}
 	}
-	if p.User == nil || !p.User.Here() {
+	if p.User == nil {
 		return nil
 	}
 	return give(path, *p.User)
@@ -110,9 +119,6 @@ func (p Policy) makeOwn(path string) error {
 func (p Policy) changeUser() (lack string, err error) {
 	if p.User == nil {
 		return "", nil
-	}
-	if !p.User.Here() {
-		return fmt.Sprintf("user %s, whom this user namespace does not have", p.User), nil
 	}
 	return "", become(*p.User)
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 
@@ -31,16 +32,19 @@ func TestApply(t *testing.T) {
 	for name, c := range map[string]struct {
 		user, golden string
 		flags        []string
+		root         bool
 	}{
-		"as it is":     {golden: "testdata/attempts.txt"},
-		"another user": {user: "nobody", golden: "testdata/attempts.txt"},
-		"more":         {golden: "testdata/attempts-more.txt", flags: []string{"-more"}},
+		"as it is":         {golden: "testdata/attempts.txt"},
+		"another user":     {user: "nobody", golden: "testdata/attempts-user.txt"},
+		"more":             {golden: "testdata/attempts-more.txt", flags: []string{"-more"}},
+		"a root":           {golden: "testdata/attempts-root.txt", flags: []string{"-more"}, root: true},
+		"a root of a user": {user: "nobody", golden: "testdata/attempts-user-root.txt", flags: []string{"-more"}, root: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			user := c.user
-			if user != "" && os.Geteuid() != 0 {
-				t.Skip("only root can become somebody else")
+			if (user != "" || c.root) && os.Geteuid() != 0 {
+				t.Skip("only root can become somebody else, or have another root")
 			}
 			dir := t.TempDir()
 			letPass(t, dir)
@@ -53,7 +57,14 @@ func TestApply(t *testing.T) {
 				}
 			}
 			var out, log bytes.Buffer
-			cmd := exec.CommandContext(t.Context(), binary, append(c.flags, dir, user)...)
+			flags := slices.Clone(c.flags)
+			if c.root {
+				flags = append(flags, "-root", t.TempDir())
+			}
+			cmd := exec.CommandContext(t.Context(), binary, append(flags, dir, user)...)
+			if c.root {
+				cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
+			}
 			cmd.Stdout, cmd.Stderr = &out, &log
 			if err := cmd.Run(); err != nil {
 				t.Fatalf("%v\n%s", err, &log)

@@ -55,6 +55,7 @@ var rules = map[string][]string{
 	"pkg/endpoint":   {"pkg/share", "pkg/task"},
 	"pkg/task":       {},
 	"pkg/atomicfile": {},
+	"pkg/mirror":     {"pkg/atomicfile", "pkg/share", "pkg/task"},
 	"pkg/pubsub":     {"pkg/atomicfile", "pkg/share"},
 	"pkg/feed":       {"pkg/eve", "pkg/pubsub", "pkg/task"},
 	// A controller's feed also keeps what it was told last, and the node's identity.

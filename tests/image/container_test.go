@@ -72,6 +72,7 @@ func (c container) script(t *testing.T) string {
 		device=$1 root=$2
 		shift 2
 		mkdir -p "$device/dev" "$root/proc" "$root/sys"
+		mount --bind "$root" "$root"
 		mount -t tmpfs dev "$device/dev"
 		for node in null zero full random urandom; do
 			touch "$device/dev/$node"

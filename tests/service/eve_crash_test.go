@@ -172,8 +172,9 @@ func partsKilled(t *testing.T, programs edgePrograms) {
 		n.awaitKnown(g)
 		n.awaitText(g, encryptedText)
 	}
-	// EVE's diagnosis is another file each time, which the server has not seen when it was confined.
-	must(t, atomicfile.Replace(n.eve.Path("run/diag.out"), "diag", []byte("diagnosed anew")), guests[0].expect("/eve/v1/diag", http.StatusOK, "diagnosed anew"))
+	// EVE's diagnosis is another file each time, in a folder that the server does not see.
+	must(t, atomicfile.Replace(n.eve.Path("run/diag.out"), "diag", []byte("diagnosed anew")))
+	n.await("the new diagnosis", func() error { return guests[0].expect("/eve/v1/diag", http.StatusOK, "diagnosed anew") })
 	const times = 5
 	for _, process := range []string{"nim", "msrv"} {
 		asking := startQuestions(t, guests, (*guest).knows)

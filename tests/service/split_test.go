@@ -159,6 +159,9 @@ func (w *world) checkPrivileges() {
 			w.t.Errorf("msrv has %s %q, want %q", name, has[name], value)
 		}
 	}
+	if _, err := os.Stat(fmt.Sprintf("/proc/%d/root/etc", pid)); !errors.Is(err, fs.ErrNotExist) {
+		w.t.Errorf("msrv sees /etc: %v", err)
+	}
 	w.checkServers()
 }
 

@@ -18,8 +18,10 @@ type Config struct {
 	Keys     Keys
 	Patches  Patches
 	Exporter *Exporter
-	// Root prefixes the paths of files that EVE's topics name, and that of the diagnosis.
+	// Root prefixes the paths of files that EVE's topics name.
 	Root string
+	// Diagnosis is the path, below Root, of what the node shows on its console; "" for DiagnosisPath.
+	Diagnosis string
 	// Elsewhere says that the node is no EVE device. Nobody tells of its ports there, so that it is no answer that it has no
 	// address on them.
 	Elsewhere bool

@@ -3,6 +3,7 @@
 package eve
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -36,7 +37,7 @@ type Node interface {
 
 // nodeRoutes are those about the node itself, which tell all guests the same.
 func nodeRoutes(c Config) []route {
-	routes := []route{get("eve/v1/diag", diagnosis(c.Root))}
+	routes := []route{get("eve/v1/diag", diagnosis(c.Root, cmp.Or(c.Diagnosis, DiagnosisPath)))}
 	if c.Node == nil {
 		return routes
 	}
@@ -60,17 +61,17 @@ func told[T, W any](topic func() (T, bool), word func(T) W) handler {
 }
 
 const (
-	// diagPath is where EVE's diag writes what it shows on the node's console.
-	diagPath = "/run/diag.out"
+	// DiagnosisPath is where EVE's diag writes what it shows on the node's console.
+	DiagnosisPath = "/run/diag.out"
 	// maxDiag is how much of it EVE tells a guest, in bytes.
 	maxDiag = 65535
 )
 
 // diagnosis answers with the file; 404 where there is none, and 500 for one that is larger than maxDiag, of which a part
 // would mislead.
-func diagnosis(root string) handler {
+func diagnosis(root, path string) handler {
 	return func(*dialect.Request, string) *dialect.Answer {
-		text, err := readFile(root, diagPath, maxDiag)
+		text, err := readFile(root, path, maxDiag)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			return dialect.Refuse(http.StatusNotFound)

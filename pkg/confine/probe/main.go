@@ -24,10 +24,11 @@ const port = 9
 // be "". With -more the files "more/file", "more/folder" and "more/device" and a port are part of the policy, too.
 func main() {
 	more := flag.Bool("more", false, "allow more")
+	root := flag.String("root", "", "make this folder the root")
 	flag.Parse()
 	dir, name := flag.Arg(0), flag.Arg(1)
 	policy := confine.Policy{
-		Own: confine.Folders(dir, "own"), Read: confine.Folders(dir, "read"), Take: confine.Folders(dir, "take"),
+		Own: confine.Folders(dir, "own"), Read: confine.Folders(dir, "read"), Take: confine.Folders(dir, "take"), Root: *root,
 	}
 	if *more {
 		policy.Files = confine.Folders(dir, "more/file", "more/folder", "more/missing")
@@ -120,6 +121,11 @@ func attempts(dir string) []attempt {
 		}},
 		{"connect to a port", dial(port)},
 
+		{"see what is not for it", func() error {
+			_, err := os.Stat("/etc/passwd")
+			return err
+		}},
+		{"let others read a topic", func() error { return os.Chmod(filepath.Join(dir, "read/file"), 0o644) }},
 		{"write a topic", func() error { return os.WriteFile(filepath.Join(dir, "read/new"), nil, 0o600) }},
 		{"read a file of others", read("/etc/passwd")},
 		{"list a folder of others", func() error {
