@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
 
+	"github.com/lf-edge/eve-metadata/pkg/cipher"
 	"github.com/lf-edge/eve-metadata/pkg/eve"
 )
 
@@ -31,7 +32,7 @@ func (k *Keys) ECDH(cert eve.EdgeNodeCert, peer *ecdsa.PublicKey) (x, y *big.Int
 	if cert.IsTpm && k.inTPM() {
 		shared, err = inTurn(k, func(t transport.TPM) (point, error) { return agree(t, public, theirs) })
 	} else {
-		shared, err = k.multiply(public, theirs)
+		shared, err = k.multiply(public, peer)
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("ECDH: %w", err)
@@ -59,16 +60,15 @@ func pointOf(key *ecdsa.PublicKey) (point, error) {
 const coordinateLen = 32
 
 // multiply is ECDH with the key in EVE's file.
-func (k *Keys) multiply(public *ecdsa.PublicKey, theirs point) (point, error) {
+func (k *Keys) multiply(public, peer *ecdsa.PublicKey) (point, error) {
 	key, err := readKey(k.path(ecdhKeyFile), public)
 	if err != nil {
 		return point{}, err
 	}
-	scalar, err := key.Bytes()
+	x, y, err := cipher.SharedPoint(key, peer)
 	if err != nil {
 		return point{}, fmt.Errorf("%s: %w", k.path(ecdhKeyFile), err)
 	}
-	x, y := elliptic.P256().ScalarMult(theirs.x, theirs.y, scalar) //nolint:staticcheck // crypto/ecdh has no y
 	return point{x, y}, nil
 }
 

@@ -63,7 +63,7 @@ var rules = map[string][]string{
 	"pkg/topics":          {"pkg/eve", "pkg/pubsub"},
 	"pkg/envelope":        {},
 	"pkg/cipher":          {"pkg/eve"},
-	"pkg/devicekey":       {"pkg/eve", "pkg/envelope", "pkg/atomicfile", "pkg/share"},
+	"pkg/devicekey":       {"pkg/eve", "pkg/cipher", "pkg/envelope", "pkg/atomicfile", "pkg/share"},
 	// Only the commands, what shows them and the tests know all.
 	"cmd":      {""},
 	"examples": {""},
