@@ -85,20 +85,7 @@ func newDevice() *device {
 
 func (d *device) tells(t *testing.T, want ...string) {
 	t.Helper()
-	var got []string
-	for {
-		synctest.Wait()
-		select {
-		case line := <-d.what:
-			got = append(got, line)
-			continue
-		default:
-		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Fatalf("told (-want +got):\n%s", diff)
-		}
-		return
-	}
+	tells(t, d.what, want...)
 }
 
 // encrypted is an app with encrypted user data.

@@ -307,14 +307,19 @@ func TestComplete(t *testing.T) {
 	})
 }
 
-// tells takes exactly the lines that there are to be told now. It needs a bubble of synctest.
 func (s sink) tells(t *testing.T, want ...string) {
+	t.Helper()
+	tells(t, s, want...)
+}
+
+// tells takes exactly the lines that there are to be told now. It needs a bubble of synctest.
+func tells(t *testing.T, lines <-chan string, want ...string) {
 	t.Helper()
 	var got []string
 	for {
 		synctest.Wait()
 		select {
-		case line := <-s:
+		case line := <-lines:
 			got = append(got, line)
 			continue
 		default:
