@@ -77,20 +77,29 @@ func (t *rules) observe(names ...string) (map[string]plan.Table, error) {
 			return nil, fmt.Errorf("look at table %q: %w", name, errors.ErrUnsupported)
 		}
 		found, err := t.find(table)
-		if errors.Is(err, unix.ENOENT) { // it has gone while it was looked at
-			if err := t.reopen(); err != nil {
-				return nil, err
-			}
-			continue
-		}
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("look at table %q: %w", name, err), t.reopen())
+			if found, err = t.findAgain(table, err); err != nil {
+				return nil, fmt.Errorf("look at table %q: %w", name, err)
+			}
 		}
 		if found != nil {
 			seen[name] = *found
 		}
 	}
 	return seen, nil
+}
+
+// findAgain looks at a table once more, over a new connection, where something went wrong: somebody may have taken the table
+// away between two questions. The error is then only what goes wrong again.
+func (t *rules) findAgain(table *table, first error) (*plan.Table, error) {
+	if err := t.reopen(); err != nil {
+		return nil, errors.Join(first, err)
+	}
+	found, err := t.find(table)
+	if err != nil {
+		return nil, errors.Join(err, t.reopen())
+	}
+	return found, nil
 }
 
 // find returns what plans know of a table; nil when it is not there or not whole.

@@ -15,6 +15,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"io/fs"
 	"math/big"
 	"net"
 	"os"
@@ -485,6 +486,9 @@ func wantError(t *testing.T, err error, want string) {
 func terminal(t *testing.T) (master *os.File, path string) {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if errors.Is(err, unix.ENODEV) || errors.Is(err, fs.ErrNotExist) {
+		t.Skipf("there are no terminals here, and no other device that does not answer: %v", err)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
