@@ -25,7 +25,7 @@ import (
 type Device struct {
 	networks map[string]eve.NetworkInstanceStatus
 	apps     map[string]eve.AppNetworkStatus
-	changed  Changes
+	pending
 }
 
 // NewDevice returns one without values.
@@ -33,7 +33,7 @@ func NewDevice() *Device {
 	return &Device{
 		networks: map[string]eve.NetworkInstanceStatus{},
 		apps:     map[string]eve.AppNetworkStatus{},
-		changed:  newChanges(),
+		pending:  pending{newChanges()},
 	}
 }
 
@@ -78,9 +78,6 @@ func (d *Device) touchApp(key string) {
 	}
 }
 
-// Touch notes changes that the topics do not tell of.
-func (d *Device) Touch(c Changes) { d.changed.add(c) }
-
 // Everything returns all that there is, as if it had changed. App instances are never in it: zedrouter tells of them.
 func (d *Device) Everything() Changes {
 	all := newChanges()
@@ -91,13 +88,6 @@ func (d *Device) Everything() Changes {
 		all.Networks[key] = true
 	}
 	return all
-}
-
-// Take returns what has changed since the last Take.
-func (d *Device) Take() Changes {
-	c := d.changed
-	d.changed = newChanges()
-	return c
 }
 
 // App returns no app instance: there is none whose adapters we would make and tell of.

@@ -29,7 +29,7 @@ type Table struct {
 	metadata map[string]eve.InstanceMetadata
 	about    map[string]eve.NetworkMetadata
 	members  map[string]map[string]bool // apps by network
-	changed  Changes
+	pending
 }
 
 // Changes names what changed: networks of which the config or a member did, and apps.
@@ -45,6 +45,19 @@ func (c Changes) add(more Changes) {
 	maps.Copy(c.Apps, more.Apps)
 }
 
+// pending is what has changed since somebody looked.
+type pending struct{ changed Changes }
+
+// Touch notes changes that the topics do not tell of.
+func (p *pending) Touch(c Changes) { p.changed.add(c) }
+
+// Take returns what has changed since the last Take.
+func (p *pending) Take() Changes {
+	c := p.changed
+	p.changed = newChanges()
+	return c
+}
+
 // NewTable returns a table without values.
 func NewTable() *Table {
 	return &Table{
@@ -53,7 +66,7 @@ func NewTable() *Table {
 		metadata: map[string]eve.InstanceMetadata{},
 		about:    map[string]eve.NetworkMetadata{},
 		members:  map[string]map[string]bool{},
-		changed:  newChanges(),
+		pending:  pending{newChanges()},
 	}
 }
 
@@ -152,9 +165,6 @@ func (t *Table) touchNetwork(key string) {
 	}
 }
 
-// Touch notes changes that the topics do not tell of.
-func (t *Table) Touch(c Changes) { t.changed.add(c) }
-
 // Everything returns all that there is, as if it had changed.
 func (t *Table) Everything() Changes {
 	all := newChanges()
@@ -168,13 +178,6 @@ func (t *Table) Everything() Changes {
 		all.Apps[key] = true
 	}
 	return all
-}
-
-// Take returns what has changed since the last Take.
-func (t *Table) Take() Changes {
-	c := t.changed
-	t.changed = newChanges()
-	return c
 }
 
 // App returns an app instance.
