@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -144,22 +145,17 @@ func (o *msrvOptions) confine(log *logrus.Logger) error {
 // policy is what the server needs, wherever it is: what is in the comment of package msrv.
 func (o *msrvOptions) policy() confine.Policy {
 	policy := confine.Policy{
-		Own: confine.Folders(o.root, "run/mdsrv", "var/run/mdsrv", "persist/status/mdsrv", "persist/mdsrv", "persist/pubsub-large/mdsrv"),
-		Read: confine.Folders(o.root, "run/mdnim", "var/run/mdnim", "persist/status/mdnim", "var/run/mdfeed",
-			"persist/pubsub-large"),
-		Take: confine.Folders(o.root, "persist/pubsub-large/mdfeed", "persist/pubsub-large/mdnim"),
+		Own:  confine.Folders(o.root, "run/mdsrv", "var/run/mdsrv", "persist/status/mdsrv", "persist/mdsrv", "persist/pubsub-large/mdsrv"),
+		Read: confine.Folders(o.root, "run/mdnim", "persist/status/mdnim", "persist/pubsub-large"),
+	}
+	for _, agent := range o.topics().Agents() {
+		policy.Read = append(policy.Read, confine.Folders(o.root, "var/run/"+agent)...)
+		policy.Take = append(policy.Take, confine.Folders(o.root, "persist/pubsub-large/"+agent)...)
 	}
 	if o.from != fromEVE {
 		// A feed makes the key of the node's certificate there, and may do so later: the folder has to be there before.
 		policy.Read = append(policy.Read, confine.Folders(o.root, "persist/certs")...)
 		return policy
-	}
-	for _, agent := range []string{
-		eve.AgentZedagent, eve.AgentZedmanager, eve.AgentZedrouter, eve.AgentDomainmgr, eve.AgentTpmmgr, eve.AgentVolumemgr,
-		eve.AgentEVENim, eve.AgentWwan,
-	} {
-		policy.Read = append(policy.Read, confine.Folders(o.root, "var/run/"+agent)...)
-		policy.Take = append(policy.Take, confine.Folders(o.root, "persist/pubsub-large/"+agent)...)
 	}
 	if o.eveDrives {
 		policy.Own = append(policy.Own, eveDrives(o.root))
@@ -168,16 +164,13 @@ func (o *msrvOptions) policy() confine.Policy {
 	policy.Read = append(policy.Read, confine.Folders(o.root, "persist")...)
 	policy.Files = confine.Folders(o.root, "config")
 	policy.Devices = confine.Folders(o.root, "dev/tpmrm0")
-	policy.Connect = []uint16{exporterPort}
+	policy.Connect = []uint16{netip.MustParseAddrPort(dialect.ExporterAddress).Port()}
 	return policy
 }
 
 // diagnosisCopy is where nim puts a device's diagnosis for a server that cannot see the folder that it is in: it is a new file
 // each time that EVE writes it.
 const diagnosisCopy = "/run/mdnim/diag.out"
-
-// exporterPort is where an EVE device's node exporter listens.
-const exporterPort = 9100
 
 // eveDrives is the folder where EVE has the drives of virtual machines (EVE, domainmgr).
 func eveDrives(root string) string { return filepath.Join("/", root, "run/domainmgr/cloudinit") }

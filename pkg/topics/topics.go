@@ -6,6 +6,9 @@
 package topics
 
 import (
+	"reflect"
+	"slices"
+
 	"github.com/lf-edge/eve-metadata/pkg/eve"
 	"github.com/lf-edge/eve-metadata/pkg/pubsub"
 )
@@ -88,4 +91,19 @@ func Device() Set {
 		Volumes:         pubsub.TopicOf[eve.VolumeStatus](eve.AgentVolumemgr),
 		Contents:        pubsub.TopicOf[eve.ContentTreeStatus](eve.AgentVolumemgr),
 	}
+}
+
+// Agents are those that publish the topics of the set, sorted.
+func (s Set) Agents() []string {
+	var agents []string
+	for _, field := range reflect.ValueOf(s).Fields() {
+		if field.Kind() != reflect.Struct {
+			continue
+		}
+		if table := field.FieldByName("Table").Interface().(pubsub.Table); table.Agent != "" {
+			agents = append(agents, table.Agent)
+		}
+	}
+	slices.Sort(agents)
+	return slices.Compact(agents)
 }
