@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/lf-edge/eve-metadata/tests/world"
 )
 
 // inNamespace: guests in namespaces that a container runtime made ask at the metadata addresses there, and all else in
@@ -21,53 +23,53 @@ import (
 // Phases: start while pair is not there yet; make it; read as all; remove the manifests; do it again with kill -9 and
 // without the manifests at the next start.
 func inNamespace(t *testing.T, binary string) {
-	runtime := newMachine(t)
-	runtime.sh(`
+	runtime := world.NewMachine(t)
+	runtime.Sh(`
 		ip link add cni0 type bridge
 		ip link set cni0 up
 		ip addr add 10.88.0.1/24 dev cni0`)
-	pod, pair := runtime.container(filepath.Join(t.TempDir(), "pod"), "10.88.0.5"), filepath.Join(t.TempDir(), "pair")
-	podBefore := pod.inventory()
+	pod, pair := container(runtime, filepath.Join(t.TempDir(), "pod"), "10.88.0.5"), filepath.Join(t.TempDir(), "pair")
+	podBefore := inventory(pod)
 	files := map[string]string{
 		"pod.yaml":   attachedYAML("pod", "namespace: "+pod.Path()),
 		"pair.yaml":  attachedYAML("pair", "namespace: "+pair),
-		"web.yaml":   appYAML("web", "pod", "", "adapters: [{name: eth0, network: pod}]"),
-		"left.yaml":  appYAML("left", "pair", "10.88.0.7"),
-		"right.yaml": appYAML("right", "pair", "10.88.0.8"),
+		"web.yaml":   world.AppYAML("web", "pod", "", "adapters: [{name: eth0, network: pod}]"),
+		"left.yaml":  world.AppYAML("left", "pair", "10.88.0.7"),
+		"right.yaml": world.AppYAML("right", "pair", "10.88.0.8"),
 	}
-	w := newWorld(t, binary, files)
-	w.start()
+	w := newScene(t, binary, files)
+	w.Start()
 	webs := map[string]*guest{"IPv4": {Guest: pod.Guest, app: "web"}}
 	webs["IPv6"] = webs["IPv4"].at(ec2Server)
 	webs["the link"] = webs["IPv4"].at("[" + linkServer + "%1]:80") // lo is the first interface everywhere
 	serves := func(g *guest, what string) {
 		t.Helper()
-		w.await(g.app+" by "+what, func() error { return g.expect("/latest/user-data", http.StatusOK, "I am "+g.app) })
+		w.Await(g.app+" by "+what, func() error { return g.expect("/latest/user-data", http.StatusOK, "I am "+g.app) })
 	}
 	for what, web := range webs {
 		serves(web, what)
 	}
 
-	w.await("pair's error", func() error { return w.networkError("pair", pair) })
-	both := runtime.container(pair, "10.88.0.7", "10.88.0.8")
+	w.Await("pair's error", func() error { return w.NetworkError("pair", pair) })
+	both := container(runtime, pair, "10.88.0.7", "10.88.0.8")
 	made := time.Now()
 	left := &guest{Guest: both.Guest, app: "left", from: "10.88.0.7"}
 	right := &guest{Guest: both.Guest, app: "right", from: "10.88.0.8"}
 	neither := &guest{Guest: both.Guest, app: "neither", from: "127.0.0.1"}
-	w.await("end of pair's error", func() error { return w.networkError("pair", "") })
+	w.Await("end of pair's error", func() error { return w.NetworkError("pair", "") })
 	if took := time.Since(made); took > time.Second {
 		t.Errorf("pair was attached %v after it was there", took)
 	}
 	serves(left, "its address")
 	serves(right, "its address")
-	must(t, neither.expect("/latest/user-data", http.StatusNotFound, ""))
+	world.Must(t, neither.expect("/latest/user-data", http.StatusNotFound, ""))
 	// To what the container is for, nothing has changed.
-	must(t, reaches(runtime, "10.88.0.5:7", "10.88.0.1"), reaches(pod, "10.88.0.8:7", "10.88.0.5"))
+	world.Must(t, reaches(runtime, "10.88.0.5:7", "10.88.0.1"), reaches(pod, "10.88.0.8:7", "10.88.0.5"))
 
 	untouched := func(after string) {
 		t.Helper()
-		w.await("what is left after "+after, func() error {
-			if diff := cmp.Diff(podBefore, pod.inventory()); diff != "" {
+		w.Await("what is left after "+after, func() error {
+			if diff := cmp.Diff(podBefore, inventory(pod)); diff != "" {
 				return fmt.Errorf("namespace of others (-before +after):\n%s", diff)
 			}
 			return nil
@@ -76,20 +78,20 @@ func inNamespace(t *testing.T, binary string) {
 			t.Errorf("after %s web is still answered: %s", after, said)
 		}
 	}
-	w.remove("web.yaml")
-	w.remove("pod.yaml")
+	w.Remove("web.yaml")
+	w.Remove("pod.yaml")
 	untouched("the manifest's removal")
 	serves(left, "its address")
 
-	w.save("web.yaml", files["web.yaml"])
-	w.save("pod.yaml", files["pod.yaml"])
+	w.Save("web.yaml", files["web.yaml"])
+	w.Save("pod.yaml", files["pod.yaml"])
 	serves(webs["IPv4"], "IPv4")
-	if err := w.service.Kill(); err != nil {
+	if err := w.Service.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	w.remove("web.yaml")
-	w.remove("pod.yaml")
-	w.start()
+	w.Remove("web.yaml")
+	w.Remove("pod.yaml")
+	w.Start()
 	untouched("a crash")
 	serves(left, "its address")
 }
@@ -100,30 +102,30 @@ func attachedYAML(name, place string) string {
 }
 
 // container makes a namespace as a container runtime does: on its bridge, with addresses and a default route.
-func (m *machine) container(path string, addresses ...string) *machine {
-	m.t.Helper()
-	c := machineAt(m.t, path)
+func container(m *world.Machine, path string, addresses ...string) *world.Machine {
+	m.T.Helper()
+	c := world.MachineAt(m.T, path)
 	last := addresses[0][strings.LastIndex(addresses[0], ".")+1:]
-	m.sh(`
+	m.Sh(`
 		ip link add cni%[1]s type veth peer name eth0 netns %[2]s
 		ip link set cni%[1]s master cni0 up`, last, path)
-	c.sh("ip link set eth0 up")
+	c.Sh("ip link set eth0 up")
 	for _, a := range addresses {
-		c.sh("ip addr add %s/24 dev eth0", a)
+		c.Sh("ip addr add %s/24 dev eth0", a)
 	}
-	c.sh("ip route add default via 10.88.0.1")
-	c.greet(":7")
+	c.Sh("ip route add default via 10.88.0.1")
+	c.Greet(":7")
 	return c
 }
 
 // inventory is what a machine has that somebody could have changed. Its kernel's search for duplicates is over by then.
-func (m *machine) inventory() string {
-	m.t.Helper()
+func inventory(m *world.Machine) string {
+	m.T.Helper()
 	const what = "ip addr; ip rule; ip -4 route show table all; ip -6 route show table all; " +
 		"cd /proc/sys/net; grep . ipv4/ip_forward ipv4/conf/*/forwarding ipv6/conf/*/forwarding"
 	var seen string
-	await(m.t, "inventory", func() error {
-		if seen = m.sh(what); strings.Contains(seen, "tentative") {
+	world.Await(m.T, "inventory", func() error {
+		if seen = m.Sh(what); strings.Contains(seen, "tentative") {
 			return fmt.Errorf("addresses are tentative:\n%s", seen)
 		}
 		return hasNoTable(m, "eve-metadata")
@@ -141,8 +143,8 @@ func onBridge(iptables string) func(*testing.T, string) {
 	return func(t *testing.T, binary string) {
 		macs := map[string]string{"web": "00:16:3e:00:01:01", "pump": "00:16:3e:00:02:01", "db": "00:16:3e:00:03:01"}
 		device := newEVEDevice(t, iptables)
-		device.network(1, macs["web"]+",id:*,10.1.0.5,"+uuidOf("web"), macs["pump"]+",id:*,10.1.0.6,"+uuidOf("pump"))
-		device.network(2, macs["db"]+",id:*,10.2.0.5,"+uuidOf("db"))
+		device.network(1, macs["web"]+",id:*,10.1.0.5,"+world.UUIDOf("web"), macs["pump"]+",id:*,10.1.0.6,"+world.UUIDOf("pump"))
+		device.network(2, macs["db"]+",id:*,10.2.0.5,"+world.UUIDOf("db"))
 		web, pump := device.guest("web", 1, 1, macs["web"]), device.guest("pump", 1, 2, macs["pump"])
 		db := device.guest("db", 2, 3, macs["db"])
 		serves := func(who string, guests ...*guest) {
@@ -153,14 +155,14 @@ func onBridge(iptables string) func(*testing.T, string) {
 					answer = "I am " + g.app
 				}
 				// What was asked while things changed may stay without an answer.
-				await(t, g.app, func() error { return g.brief().expect("/latest/user-data", http.StatusOK, answer) })
+				world.Await(t, g.app, func() error { return g.brief().expect("/latest/user-data", http.StatusOK, answer) })
 			}
 		}
 		serves(eveAnswer, web, pump, db)
-		inventory := func() string {
-			return device.inventory() + device.sh("%[1]s-save | grep -v '^[#:]'", strings.Fields(device.iptables)[0])
+		all := func() string {
+			return inventory(device.Machine) + device.Sh("%[1]s-save | grep -v '^[#:]'", strings.Fields(device.iptables)[0])
 		}
-		before := inventory()
+		before := all()
 
 		files := map[string]string{"bn1.yaml": attachedYAML("one", "bridge: bn1"), "bn2.yaml": attachedYAML("two", "bridge: bn2")}
 		for app, network := range map[string]string{"web": "one", "pump": "one", "db": "two"} {
@@ -168,20 +170,20 @@ func onBridge(iptables string) func(*testing.T, string) {
 			if app == "web" {
 				adapter += ", ipv4: 10.1.0.5" // of the others only the MAC address is known
 			}
-			files[app+".yaml"] = appYAML(app, network, "", "adapters: [{"+adapter+"}]")
+			files[app+".yaml"] = world.AppYAML(app, network, "", "adapters: [{"+adapter+"}]")
 		}
-		w := newWorld(t, device.program(binary), files)
-		w.start()
+		w := newScene(t, device.Program(binary), files)
+		w.Start()
 		serves("", web, pump, db)
 		ones := []string{"bn1.yaml", "web.yaml", "pump.yaml"}
 		detach := func() {
 			for _, file := range ones {
-				w.remove(file)
+				w.Remove(file)
 			}
 		}
 		attach := func() {
 			for _, file := range ones {
-				w.save(file, files[file])
+				w.Save(file, files[file])
 			}
 			serves("", web, pump)
 		}
@@ -191,35 +193,35 @@ func onBridge(iptables string) func(*testing.T, string) {
 		serves("", db)
 
 		attach()
-		if err := w.service.Kill(); err != nil {
+		if err := w.Service.Kill(); err != nil {
 			t.Fatal(err)
 		}
 		detach()
-		w.start()
+		w.Start()
 		serves(eveAnswer, web, pump)
 		serves("", db)
 
 		attach()
 		// Who takes web's address, and has not web's MAC address, is nobody.
-		thief := &machine{pump.Guest, t}
-		thief.sh("ip addr flush dev eth0; ip addr add 10.1.0.5/24 dev eth0; ip route add default via 10.1.0.1")
+		thief := world.MachineOf(t, pump.Guest)
+		thief.Sh("ip addr flush dev eth0; ip addr add 10.1.0.5/24 dev eth0; ip route add default via 10.1.0.1")
 		if a, err := pump.brief().ask("/latest/user-data"); err == nil && a.Status != http.StatusNotFound {
 			t.Errorf("pump asks from web's address: %d %q", a.Status, a.Body)
 		}
 		pump.dhcp(t)
-		device.sh("ip neigh flush dev bn1")
+		device.Sh("ip neigh flush dev bn1")
 		serves("", web, pump)
 
 		for file := range files {
-			w.remove(file)
+			w.Remove(file)
 		}
 		serves(eveAnswer, web, pump, db)
-		if diff := cmp.Diff(before, inventory()); diff != "" {
+		if diff := cmp.Diff(before, all()); diff != "" {
 			t.Errorf("what is on the device (-before +after):\n%s", diff)
 		}
 
 		attach()
-		device.sh(`
+		device.Sh(`
 			ip link del bn1
 			ip link add bn1 type bridge
 			ip addr add 10.1.0.1/24 dev bn1

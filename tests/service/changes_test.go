@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/lf-edge/eve-metadata/tests/tool"
+	"github.com/lf-edge/eve-metadata/tests/world"
 )
 
 // changes: what is saved is served, at once and without a restart; what is wrong is refused with its
@@ -23,23 +24,23 @@ import (
 func changes(t *testing.T, binary string) {
 	tool.Need(t, "bsdtar", "libarchive-tools")
 	web := func(more ...string) string {
-		return appYAML("web", "blue", "10.11.12.5", append([]string{"metadataType: drive"}, more...)...)
+		return world.AppYAML("web", "blue", "10.11.12.5", append([]string{"metadataType: drive"}, more...)...)
 	}
-	w := newWorld(t, binary, map[string]string{
-		"blue.yaml": netYAML("blue", "10.11.12.0/24"),
+	w := newScene(t, binary, map[string]string{
+		"blue.yaml": world.NetYAML("blue", "10.11.12.0/24"),
 		"web.yaml":  web(),
-		"pump.yaml": appYAML("pump", "blue", "10.11.12.6"),
+		"pump.yaml": world.AppYAML("pump", "blue", "10.11.12.6"),
 	})
-	w.start()
+	w.Start()
 	g, pump := w.guest("web"), w.guest("pump")
 	reads := func(want string) {
 		t.Helper()
-		w.await("web reads "+want, func() error {
+		w.Await("web reads "+want, func() error {
 			errs := make([]error, 0, 4)
 			for _, path := range userDataPaths() {
 				errs = append(errs, g.expect(path, http.StatusOK, want))
 			}
-			onDrive, err := w.onDrive(uuidOf("web"), "user-data")
+			onDrive, err := w.OnDrive(world.UUIDOf("web"), "user-data")
 			if err == nil && string(onDrive) != want {
 				err = fmt.Errorf("on the drive is %q", onDrive)
 			}
@@ -48,61 +49,61 @@ func changes(t *testing.T, binary string) {
 	}
 	reads("I am web")
 
-	w.save("web.yaml", web("userData: changed", "hostname: changed"))
+	w.Save("web.yaml", web("userData: changed", "hostname: changed"))
 	reads("changed")
-	must(t, g.expect("/latest/meta-data/hostname", http.StatusOK, "changed"))
+	world.Must(t, g.expect("/latest/meta-data/hostname", http.StatusOK, "changed"))
 
-	w.save("web.yaml", web("userData: broken", "colour: blue"))
-	w.awaitLog(map[string]any{"level": "error", "file": "web.yaml", "line": 3.0, "error": "web.yaml:3: colour: "})
+	w.Save("web.yaml", web("userData: broken", "colour: blue"))
+	w.AwaitLog(map[string]any{"level": "error", "file": "web.yaml", "line": 3.0, "error": "web.yaml:3: colour: "})
 	reads("changed")
-	w.save("pump.yaml", appYAML("pump", "blue", "10.11.12.6", "userData: others go on"))
-	w.await("pump's change", func() error { return pump.expect("/latest/user-data", http.StatusOK, "others go on") })
+	w.Save("pump.yaml", world.AppYAML("pump", "blue", "10.11.12.6", "userData: others go on"))
+	w.Await("pump's change", func() error { return pump.expect("/latest/user-data", http.StatusOK, "others go on") })
 	reads("changed")
 
-	w.save("web.yaml", web("userData: repaired"))
+	w.Save("web.yaml", web("userData: repaired"))
 	reads("repaired")
-	w.awaitLog(map[string]any{"msg": "manifests: no problem any more"})
+	w.AwaitLog(map[string]any{"msg": "manifests: no problem any more"})
 
-	if err := os.Rename(w.manifests, w.manifests+".away"); err != nil {
+	if err := os.Rename(w.Manifests, w.Manifests+".away"); err != nil {
 		t.Fatal(err)
 	}
-	w.awaitLog(map[string]any{"level": "error", "error": w.manifests + `": no such file or directory`})
+	w.AwaitLog(map[string]any{"level": "error", "error": w.Manifests + `": no such file or directory`})
 	reads("repaired")
-	if err := os.Rename(w.manifests+".away", w.manifests); err != nil {
+	if err := os.Rename(w.Manifests+".away", w.Manifests); err != nil {
 		t.Fatal(err)
 	}
-	w.save("web.yaml", web("userData: found again"))
+	w.Save("web.yaml", web("userData: found again"))
 	reads("found again")
 
-	w.save("green.yaml", netYAML("green", "10.11.12.0/24")+"---\n"+appYAML("db", "green", "10.11.12.5"))
+	w.Save("green.yaml", world.NetYAML("green", "10.11.12.0/24")+"---\n"+world.AppYAML("db", "green", "10.11.12.5"))
 	db := w.guest("db")
-	w.await("db's user data", func() error { return db.expect("/latest/user-data", http.StatusOK, "I am db") })
+	w.Await("db's user data", func() error { return db.expect("/latest/user-data", http.StatusOK, "I am db") })
 	reads("found again")
 
-	w.remove("web.yaml")
-	w.await("removal of web", func() error {
-		if _, there := w.apps()["web"]; there || g.attached() || w.drive(uuidOf("web")) != nil {
-			return fmt.Errorf("status: %t, attached: %t, drive of %d bytes", there, g.attached(), len(w.drive(uuidOf("web"))))
+	w.Remove("web.yaml")
+	w.Await("removal of web", func() error {
+		if _, there := w.Apps()["web"]; there || g.attached() || w.Drive(world.UUIDOf("web")) != nil {
+			return fmt.Errorf("status: %t, attached: %t, drive of %d bytes", there, g.attached(), len(w.Drive(world.UUIDOf("web"))))
 		}
 		return nil
 	})
-	must(t, pump.expect("/latest/user-data", http.StatusOK, "others go on"), db.expect("/latest/user-data", http.StatusOK, "I am db"))
+	world.Must(t, pump.expect("/latest/user-data", http.StatusOK, "others go on"), db.expect("/latest/user-data", http.StatusOK, "I am db"))
 
-	must(t, w.service.Kill())
-	w.remove("green.yaml")
-	w.save("pump.yaml", appYAML("pump", "blue", "10.11.12.6", "userData: changed meanwhile"))
-	w.start()
-	must(t, pump.expect("/latest/user-data", http.StatusOK, "changed meanwhile"))
+	world.Must(t, w.Service.Kill())
+	w.Remove("green.yaml")
+	w.Save("pump.yaml", world.AppYAML("pump", "blue", "10.11.12.6", "userData: changed meanwhile"))
+	w.Start()
+	world.Must(t, pump.expect("/latest/user-data", http.StatusOK, "changed meanwhile"))
 	if s := w.state(); len(s.Namespaces) != 1 || len(s.Apps) != 1 {
 		t.Errorf("%d networks, %d apps; want blue and pump alone", len(s.Namespaces), len(s.Apps))
 	}
-	w.await("end of db's network", func() error { // the kernel takes its time over a namespace
+	w.Await("end of db's network", func() error { // the kernel takes its time over a namespace
 		if db.attached() {
 			return errors.New("db is still attached")
 		}
 		return nil
 	})
-	must(t, w.service.Stop())
+	world.Must(t, w.Service.Stop())
 }
 
 // kinds: metadataType decides what an app gets, and activate whether it is there at all, at any time.
@@ -112,16 +113,16 @@ func changes(t *testing.T, binary string) {
 // Phases: drive, openstack, none, drive; off, on.
 func kinds(t *testing.T, binary string) {
 	web := func(more ...string) string {
-		return appYAML("web", "blue", "", append(more, "adapters: [{name: eth0, network: blue}]")...)
+		return world.AppYAML("web", "blue", "", append(more, "adapters: [{name: eth0, network: blue}]")...)
 	}
-	w := newWorld(t, binary, map[string]string{
-		"blue.yaml": netYAML("blue", "10.11.12.0/24"),
+	w := newScene(t, binary, map[string]string{
+		"blue.yaml": world.NetYAML("blue", "10.11.12.0/24"),
 		"web.yaml":  web("metadataType: drive"),
-		"pump.yaml": appYAML("pump", "blue", "10.11.12.6"),
+		"pump.yaml": world.AppYAML("pump", "blue", "10.11.12.6"),
 	})
-	w.start()
+	w.Start()
 	g, pump := w.guest("web"), w.guest("pump")
-	image := w.drive(uuidOf("web"))
+	image := w.Drive(world.UUIDOf("web"))
 	if image == nil {
 		t.Fatal("web has no drive")
 	}
@@ -137,9 +138,9 @@ func kinds(t *testing.T, binary string) {
 		{"openstack", nil, http.StatusOK},
 		{"drive", image, http.StatusOK},
 	} {
-		w.save("web.yaml", web("metadataType: "+tt.kind))
-		w.await("metadataType "+tt.kind, func() error {
-			if got := w.drive(uuidOf("web")); !bytes.Equal(got, tt.drive) {
+		w.Save("web.yaml", web("metadataType: "+tt.kind))
+		w.Await("metadataType "+tt.kind, func() error {
+			if got := w.Drive(world.UUIDOf("web")); !bytes.Equal(got, tt.drive) {
 				return fmt.Errorf("the drive has %d bytes, want %d", len(got), len(tt.drive))
 			}
 			return errors.Join(
@@ -147,26 +148,26 @@ func kinds(t *testing.T, binary string) {
 				g.expect("/nocloud/user-data", tt.status, "I am web"),
 			)
 		})
-		must(t, pump.expect("/latest/user-data", http.StatusOK, "I am pump"))
+		world.Must(t, pump.expect("/latest/user-data", http.StatusOK, "I am pump"))
 	}
 
 	// An app that is off has no adapter; on again, it is who it was.
 	address, mac := g.address(), g.port.VifInfo.Mac.String()
-	w.save("web.yaml", web("metadataType: drive", "activate: false"))
-	w.await("web off", func() error {
-		if w.apps()["web"].Activated || g.attached() {
+	w.Save("web.yaml", web("metadataType: drive", "activate: false"))
+	w.Await("web off", func() error {
+		if w.Apps()["web"].Activated || g.attached() {
 			return errors.New("it is still there")
 		}
 		return nil
 	})
-	must(t, pump.expect("/latest/user-data", http.StatusOK, "I am pump"))
-	w.save("web.yaml", web("metadataType: drive"))
+	world.Must(t, pump.expect("/latest/user-data", http.StatusOK, "I am pump"))
+	w.Save("web.yaml", web("metadataType: drive"))
 	again := w.guest("web")
 	if again.address() != address || again.port.VifInfo.Mac.String() != mac {
 		t.Errorf("web is back as %s %s, was %s %s", again.address(), again.port.VifInfo.Mac, address, mac)
 	}
-	w.await("web on", func() error {
-		if !bytes.Equal(w.drive(uuidOf("web")), image) {
+	w.Await("web on", func() error {
+		if !bytes.Equal(w.Drive(world.UUIDOf("web")), image) {
 			return errors.New("it has not its drive")
 		}
 		return again.expect("/latest/user-data", http.StatusOK, "I am web")

@@ -33,6 +33,7 @@ import (
 	"github.com/lf-edge/eve-metadata/tests/netns/sandbox"
 	"github.com/lf-edge/eve-metadata/tests/program"
 	"github.com/lf-edge/eve-metadata/tests/tool"
+	"github.com/lf-edge/eve-metadata/tests/world"
 )
 
 // TestController runs the service on what an EVE controller says.
@@ -76,7 +77,7 @@ func toldByController(t *testing.T, binary string) {
 	s.checkTold()
 	s.checkModes(map[string]fs.FileMode{"persist/certs": 0o700, "persist/certs/ecdh.key.pem": 0o600}, os.Getegid())
 	s.checkSecret()
-	s.crash()
+	s.Crash()
 	s.checkSecret()
 	s.run(again)
 	s.checkSecret()
@@ -90,7 +91,7 @@ func toldByControllerSplit(t *testing.T, binary string) {
 		t.Skip("there is no other user here that the server could become")
 	}
 	s := newSite(t, binary)
-	letOthersPass(t, s.root)
+	letOthersPass(t, s.Root)
 	s.run(s.join, "--split", "--user", "nobody")
 	guests := s.checkTold()
 	s.checkPrivileges()
@@ -99,7 +100,7 @@ func toldByControllerSplit(t *testing.T, binary string) {
 	s.checkSecret()
 	for _, process := range []string{"nim", "feed controller", "msrv"} {
 		s.killChild(process)
-		s.await("answers after kill -9 of "+process, func() error { return s.reads(guests["web"], s.secret) })
+		s.Await("answers after kill -9 of "+process, func() error { return s.reads(guests["web"], s.secret) })
 	}
 	s.checkSecret()
 }
@@ -116,24 +117,24 @@ func controllerChanges(t *testing.T, binary string) {
 	web := s.sealed("web", "blue", s.secret)
 	web.apps[0].Displayname = "gateway"
 	s.configure(web, open("db", "green"))
-	s.await("new user data", func() error { return s.reads(guests["web"], s.secret) })
+	s.Await("new user data", func() error { return s.reads(guests["web"], s.secret) })
 	s.awaitDrive("web", s.secret)
-	s.await("new name", func() error {
+	s.Await("new name", func() error {
 		a, err := guests["web"].ask("/openstack/latest/meta_data.json")
 		if err == nil && !strings.Contains(a.Body, `"gateway"`) {
 			err = fmt.Errorf("meta_data.json is %s", a.Body)
 		}
 		return err
 	})
-	must(t, s.reads(guests["db"], "I am db"))
+	world.Must(t, s.reads(guests["db"], "I am db"))
 
 	s.configure(open("db", "green"))
-	s.await("end of web", func() error {
+	s.Await("end of web", func() error {
 		errs := []error{never(guests["web"], whoAmI)}
-		if s.drive(uuidOf("web")) != nil {
+		if s.Drive(world.UUIDOf("web")) != nil {
 			errs = append(errs, errors.New("there still is a drive"))
 		}
-		if posted := published(s.world, appMetaData()); len(posted) > 0 {
+		if posted := world.Published(s.World, appMetaData()); len(posted) > 0 {
 			errs = append(errs, fmt.Errorf("it still is published that it posted %v", posted))
 		}
 		if _, ok := s.block("web"); ok {
@@ -141,7 +142,7 @@ func controllerChanges(t *testing.T, binary string) {
 		}
 		return errors.Join(errs...)
 	})
-	must(t, s.reads(guests["db"], "I am db"))
+	world.Must(t, s.reads(guests["db"], "I am db"))
 }
 
 // controllerAway: what is not the controller's word changes nothing, and that it is away does not either.
@@ -163,27 +164,27 @@ func controllerAway(t *testing.T, binary string) {
 	for range 2 {
 		s.asked(controller.Settings, http.StatusOK)
 		s.awaitState(func(c eve.ControllerStatus) bool { return strings.Contains(c.Error, wrong) && !c.FromFile })
-		must(t, s.reads(guests["web"], old), s.reads(guests["db"], "I am db"))
+		world.Must(t, s.reads(guests["web"], old), s.reads(guests["db"], "I am db"))
 	}
-	if lines := s.journal.count(map[string]any{"level": "error", "error": wrong}); lines != 1 {
+	if lines := s.Journal.Count(map[string]any{"level": "error", "error": wrong}); lines != 1 {
 		t.Errorf("%d lines of the log say that %s, want 1", lines, wrong)
 	}
 
-	must(t, s.Stop())
-	s.crash()
-	must(t, os.RemoveAll(filepath.Join(s.root, "var/run/mdfeed")))
+	world.Must(t, s.Stop())
+	s.Crash()
+	world.Must(t, os.RemoveAll(filepath.Join(s.Root, "var/run/mdfeed")))
 	s.run(again)
 	s.awaitState(func(c eve.ControllerStatus) bool {
 		return c.FromFile && c.ConfigHash != "" && strings.Contains(c.Error, "not reached")
 	})
-	must(t, s.reads(guests["web"], old), s.reads(guests["db"], "I am db"))
+	world.Must(t, s.reads(guests["web"], old), s.reads(guests["db"], "I am db"))
 	s.awaitDrive("web", old)
 
 	s.Vary(controller.Settings)
-	must(t, s.Start())
-	s.await("the controller's word", func() error { return s.reads(guests["web"], next) })
+	world.Must(t, s.Start())
+	s.Await("the controller's word", func() error { return s.reads(guests["web"], next) })
 	s.awaitState(func(c eve.ControllerStatus) bool { return !c.FromFile && c.Error == "" })
-	must(t, s.reads(guests["db"], "I am db"))
+	world.Must(t, s.reads(guests["db"], "I am db"))
 }
 
 // sealedForAnother: user data that cannot be opened is an error that everybody sees, and never no user data.
@@ -205,10 +206,10 @@ func sealedForAnother(t *testing.T, binary string) {
 		reason string
 	}{
 		{"another's certificate", s.sealedFor(other, other), cipher.NotReady, "device certificate"},
-		{"another's key", s.sealedFor(other, s.root), cipher.DecryptFailed, "does not have the block's hash"},
+		{"another's key", s.sealedFor(other, s.Root), cipher.DecryptFailed, "does not have the block's hash"},
 	} {
 		s.configure(tt.config, open("db", "green"))
-		s.await("state of the block of "+tt.name, func() error {
+		s.Await("state of the block of "+tt.name, func() error {
 			block, _ := s.block("web")
 			if !strings.Contains(block.Error, tt.reason) || block.ErrorTime.IsZero() || len(block.CipherData) > 0 {
 				return fmt.Errorf("it is %+v, want an error with %q, and no data", block, tt.reason)
@@ -219,25 +220,25 @@ func sealedForAnother(t *testing.T, binary string) {
 			web = s.guest("web")
 		}
 		for _, path := range userDataPaths() {
-			must(t, web.expect(path, http.StatusInternalServerError, ""))
+			world.Must(t, web.expect(path, http.StatusInternalServerError, ""))
 		}
-		must(t, web.expect(whoAmI, http.StatusOK, uuidOf("web")+"\n"))
-		if s.drive(uuidOf("web")) != nil {
+		world.Must(t, web.expect(whoAmI, http.StatusOK, world.UUIDOf("web")+"\n"))
+		if s.Drive(world.UUIDOf("web")) != nil {
 			t.Errorf("%s: there is a drive", tt.name)
 		}
-		s.awaitLog(map[string]any{"level": "error", "name": "web", "msg": "user data cannot be served", "reason": tt.reason})
-		counts := published(s.world, pubsub.TopicOf[eve.CipherMetrics](eve.AgentServe))
+		s.AwaitLog(map[string]any{"level": "error", "name": "web", "msg": "user data cannot be served", "reason": tt.reason})
+		counts := world.Published(s.World, pubsub.TopicOf[eve.CipherMetrics](eve.AgentServe))
 		if len(counts) != 1 || counts[0].TypeCounters[tt.kind] == 0 || counts[0].FailureCount == 0 || counts[0].SuccessCount != 0 {
 			t.Errorf("%s: counters are %+v, want a failure of kind %v and no success", tt.name, counts, tt.kind)
 		}
 	}
 	s.configure(s.sealed("web", "blue", s.secret), open("db", "green"))
 	s.awaitDrive("web", s.secret)
-	must(t, s.reads(web, s.secret), s.reads(s.guest("db"), "I am db"))
+	world.Must(t, s.reads(web, s.secret), s.reads(s.guest("db"), "I am db"))
 	if block, ok := s.block("web"); !ok || block.Error != "" {
 		t.Errorf("afterwards the state of the block is %+v", block)
 	}
-	counts := published(s.world, pubsub.TopicOf[eve.CipherMetrics](eve.AgentServe))
+	counts := world.Published(s.World, pubsub.TopicOf[eve.CipherMetrics](eve.AgentServe))
 	if len(counts) != 1 || counts[0].SuccessCount == 0 {
 		t.Errorf("afterwards the counters are %+v, want a success", counts)
 	}
@@ -245,9 +246,9 @@ func sealedForAnother(t *testing.T, binary string) {
 
 // site is a machine on which the service does what a controller says, who is there as well.
 type site struct {
-	*world                 // of the service, which has no manifests here
+	*scene                 // of the service, which has no manifests here
 	*controller.Controller // Start and Stop are the controller's
-	machine                *machine
+	machine                *world.Machine
 	flags                  []string // of the service
 	n                      int      // of the controller's requests, those that were waited for
 	secret                 string   // web's user data
@@ -260,7 +261,7 @@ const marker = "THE-WORD-THAT-IS-FOR-WEB-ALONE"
 func newSite(t *testing.T, binary string) *site {
 	t.Helper()
 	tool.Need(t, "bsdtar", "libarchive-tools")
-	s := &site{world: newWorld(t, binary, nil), machine: newMachine(t)}
+	s := &site{scene: newScene(t, binary, nil), machine: world.NewMachine(t)}
 	// It is larger than a message of EVE's pubsub.
 	s.secret = "#cloud-config\n" + strings.Repeat("# "+marker+"\n", 80<<10/len(marker))
 	s.Controller = controller.Start(t, controller.Config{Listen: s.listen})
@@ -285,10 +286,10 @@ func (s *site) listen() (l net.Listener, err error) {
 
 // provision makes the files of a device with that serial number, and returns where they are.
 func (s *site) provision(serial string) string {
-	s.t.Helper()
-	root := s.t.TempDir()
+	s.T.Helper()
+	root := s.T.TempDir()
 	if err := s.Provision(root, serial); err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 	return root
 }
@@ -296,8 +297,8 @@ func (s *site) provision(serial string) string {
 // run starts the service, with further arguments, and returns when it is ready. It is not before it has had a configuration,
 // and has it from an earlier run or by what is done meanwhile.
 func (s *site) run(do func(), args ...string) {
-	s.t.Helper()
-	s.startWhile(do, s.machine.program(s.binary), append(args, s.flags...)...)
+	s.T.Helper()
+	s.StartWhile(do, s.machine.Program(s.Binary), append(args, s.flags...)...)
 }
 
 // again is for a service that has run before.
@@ -305,24 +306,24 @@ func again() {}
 
 // asked returns when an action was answered with a status, after what was asked before.
 func (s *site) asked(action string, status int) {
-	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	s.T.Helper()
+	ctx, cancel := context.WithTimeout(s.T.Context(), world.Patience)
 	defer cancel()
 	_, n, err := s.Wait(ctx, s.n, action, status)
 	if err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 	s.n = n
 }
 
 // awaitDevice returns when the device has registered and attested, with a certificate to encrypt for that it has made.
 func (s *site) awaitDevice() {
-	s.t.Helper()
+	s.T.Helper()
 	s.asked(controller.Attest, http.StatusCreated)
 	s.asked(controller.Settings, http.StatusNotFound) // there is none yet
 	brought := s.Devices()[0].Certs
-	if made := s.file(s.root, ecdhCert); len(brought) != 1 || !bytes.Equal(brought[0].GetCert(), made) {
-		s.t.Fatalf("the device brought %v, and has made %s", brought, made)
+	if made := s.file(s.Root, ecdhCert); len(brought) != 1 || !bytes.Equal(brought[0].GetCert(), made) {
+		s.T.Fatalf("the device brought %v, and has made %s", brought, made)
 	}
 }
 
@@ -330,17 +331,17 @@ func (s *site) awaitDevice() {
 const ecdhCert = "persist/certs/ecdh.cert.pem"
 
 func (s *site) file(root, name string) []byte {
-	s.t.Helper()
+	s.T.Helper()
 	text, err := os.ReadFile(filepath.Join(root, name))
 	if err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 	return text
 }
 
 // join waits for the device, and gives it web, with user data for it alone, and db.
 func (s *site) join() {
-	s.t.Helper()
+	s.T.Helper()
 	s.awaitDevice()
 	s.configure(s.sealed("web", "blue", s.secret), open("db", "green"))
 }
@@ -353,23 +354,23 @@ type deviceConfig struct {
 
 // configure gives the device a configuration of all these parts.
 func (s *site) configure(parts ...deviceConfig) {
-	s.t.Helper()
+	s.T.Helper()
 	c := &config.EdgeDevConfig{
-		DeviceName: "hall7-node2", ProjectName: "plant-a", ProjectId: uuidOf("plant-a"), EnterpriseName: "Example GmbH", EnterpriseId: "ent-42",
+		DeviceName: "hall7-node2", ProjectName: "plant-a", ProjectId: world.UUIDOf("plant-a"), EnterpriseName: "Example GmbH", EnterpriseId: "ent-42",
 		NetworkInstances: []*config.NetworkInstanceConfig{lan("blue"), lan("green")},
 	}
 	for _, part := range parts {
 		c.Apps, c.CipherContexts = append(c.Apps, part.apps...), append(c.CipherContexts, part.contexts...)
 	}
 	if err := s.SetConfig(uuid.Nil, c); err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 }
 
 // lan is a local network instance, with the subnet that all have.
 func lan(name string) *config.NetworkInstanceConfig {
 	return &config.NetworkInstanceConfig{
-		Uuidandversion: &config.UUIDandVersion{Uuid: uuidOf(name), Version: "1"}, Displayname: name, Activate: true,
+		Uuidandversion: &config.UUIDandVersion{Uuid: world.UUIDOf(name), Version: "1"}, Displayname: name, Activate: true,
 		InstType: config.ZNetworkInstType_ZnetInstLocal, IpType: config.AddressType_IPV4,
 		Ip: &evecommon.Ipspec{Subnet: "10.11.12.0/24", Gateway: "10.11.12.1"},
 	}
@@ -378,9 +379,9 @@ func lan(name string) *config.NetworkInstanceConfig {
 // plain is an app with a drive and readable user data.
 func plain(name, network, text string) *config.AppInstanceConfig {
 	return &config.AppInstanceConfig{
-		Uuidandversion: &config.UUIDandVersion{Uuid: uuidOf(name), Version: "1"}, Displayname: name, Activate: true,
+		Uuidandversion: &config.UUIDandVersion{Uuid: world.UUIDOf(name), Version: "1"}, Displayname: name, Activate: true,
 		Fixedresources: &config.VmConfig{VirtualizationMode: config.VmMode_NOHYPER},
-		Interfaces:     []*config.NetworkAdapter{{Name: "eth0", NetworkId: uuidOf(network), Addr: "10.11.12.5"}},
+		Interfaces:     []*config.NetworkAdapter{{Name: "eth0", NetworkId: world.UUIDOf(network), Addr: "10.11.12.5"}},
 		UserData:       base64.StdEncoding.EncodeToString([]byte(text)),
 	}
 }
@@ -392,30 +393,30 @@ func open(name, network string) deviceConfig {
 
 // sealed is an app whose user data is encrypted for the device.
 func (s *site) sealed(name, network, text string) deviceConfig {
-	s.t.Helper()
+	s.T.Helper()
 	c, err := s.Encrypt(s.Devices()[0].UUID, &config.EdgeDevConfig{Apps: []*config.AppInstanceConfig{plain(name, network, text)}})
 	if err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 	return deviceConfig{c.GetApps(), c.GetCipherContexts()}
 }
 
 // sealedFor is web with user data that is encrypted for the certificate in a folder, and said to be for that in another.
 func (s *site) sealedFor(root, said string) deviceConfig {
-	s.t.Helper()
+	s.T.Helper()
 	sealer := cipher.Sealer{
 		ContextID: uuid.NewString(), Key: s.PKI().Encrypt.Key, ControllerCert: s.PKI().Encrypt.PEM, DeviceCert: s.file(root, ecdhCert),
 	}
 	app := plain("web", "blue", s.secret)
 	block, err := sealer.Seal("", &evecommon.EncryptionBlock{ProtectedUserData: app.GetUserData()})
 	if err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 	app.UserData, app.CipherData = "", cipher.Message(block)
 	sealer.DeviceCert = s.file(said, ecdhCert)
 	about, err := sealer.Context()
 	if err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 	return deviceConfig{[]*config.AppInstanceConfig{app}, []*evecommon.CipherContext{cipher.ContextMessage(&about)}}
 }
@@ -431,9 +432,9 @@ func (s *site) reads(g *guest, text string) error {
 
 // awaitDrive returns when an app's drive has that user data.
 func (s *site) awaitDrive(name, text string) {
-	s.t.Helper()
-	s.await("drive of "+name, func() error {
-		got, err := s.onDrive(uuidOf(name), "user-data")
+	s.T.Helper()
+	s.Await("drive of "+name, func() error {
+		got, err := s.OnDrive(world.UUIDOf(name), "user-data")
 		if err == nil && string(got) != text {
 			err = fmt.Errorf("user data is %.200q, want %.200q", got, text)
 		}
@@ -443,20 +444,20 @@ func (s *site) awaitDrive(name, text string) {
 
 // checkTold reads as both guests all that the controller has said, and has web post something. It returns the guests.
 func (s *site) checkTold() map[string]*guest {
-	s.t.Helper()
+	s.T.Helper()
 	guests := map[string]*guest{"web": s.guest("web"), "db": s.guest("db")}
 	for name, text := range map[string]string{"web": s.secret, "db": "I am db"} {
-		s.await("user data of "+name, func() error { return s.reads(guests[name], text) })
+		s.Await("user data of "+name, func() error { return s.reads(guests[name], text) })
 		s.awaitDrive(name, text)
-		must(s.t, guests[name].expect(whoAmI, http.StatusOK, uuidOf(name)+"\n"), s.knowsNode(guests[name]))
+		world.Must(s.T, guests[name].expect(whoAmI, http.StatusOK, world.UUIDOf(name)+"\n"), s.knowsNode(guests[name]))
 	}
 	const kubeconfig = `{"hello":"world"}`
-	must(s.t, guests["web"].post("/eve/v1/kubeconfig", "application/json", kubeconfig, http.StatusOK))
+	world.Must(s.T, guests["web"].post("/eve/v1/kubeconfig", "application/json", kubeconfig, http.StatusOK))
 	want := []eve.AppInstMetaData{{
-		AppInstUUID: uuid.MustParse(uuidOf("web")), Data: []byte(kubeconfig), Type: eve.AppInstMetaDataTypeKubeConfig,
+		AppInstUUID: uuid.MustParse(world.UUIDOf("web")), Data: []byte(kubeconfig), Type: eve.AppInstMetaDataTypeKubeConfig,
 	}}
-	if diff := cmp.Diff(want, published(s.world, appMetaData())); diff != "" {
-		s.t.Errorf("what guests posted (-want +got):\n%s", diff)
+	if diff := cmp.Diff(want, world.Published(s.World, appMetaData())); diff != "" {
+		s.T.Errorf("what guests posted (-want +got):\n%s", diff)
 	}
 	s.awaitState(func(c eve.ControllerStatus) bool { return c.Error == "" && !c.FromFile && c.Server == s.Addr() })
 	return guests
@@ -474,8 +475,8 @@ func (s *site) knowsNode(g *guest) error {
 	}
 	delete(got, "caller-ip") // a port of chance
 	want := map[string]string{
-		"app-instance-uuid": uuidOf(g.app), "hostname": uuidOf(g.app), "external-ipv4": "",
-		"device-name": "hall7-node2", "device-uuid": s.Devices()[0].UUID.String(), "project-name": "plant-a", "project-uuid": uuidOf("plant-a"),
+		"app-instance-uuid": world.UUIDOf(g.app), "hostname": world.UUIDOf(g.app), "external-ipv4": "",
+		"device-name": "hall7-node2", "device-uuid": s.Devices()[0].UUID.String(), "project-name": "plant-a", "project-uuid": world.UUIDOf("plant-a"),
 		"enterprise-name": "Example GmbH", "enterprise-id": "ent-42",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -486,9 +487,9 @@ func (s *site) knowsNode(g *guest) error {
 
 // awaitState returns when the feed says so of its controller.
 func (s *site) awaitState(ok func(eve.ControllerStatus) bool) {
-	s.t.Helper()
-	s.await("state of the controller", func() error {
-		if all := published(s.world, pubsub.TopicOf[eve.ControllerStatus](eve.AgentFeed)); len(all) != 1 || !ok(all[0]) {
+	s.T.Helper()
+	s.Await("state of the controller", func() error {
+		if all := world.Published(s.World, pubsub.TopicOf[eve.ControllerStatus](eve.AgentFeed)); len(all) != 1 || !ok(all[0]) {
 			return fmt.Errorf("it is %+v", all)
 		}
 		return nil
@@ -497,9 +498,9 @@ func (s *site) awaitState(ok func(eve.ControllerStatus) bool) {
 
 // block returns what is published of an app's encrypted user data.
 func (s *site) block(name string) (eve.CipherBlockStatus, bool) {
-	s.t.Helper()
-	for _, block := range published(s.world, pubsub.TopicOf[eve.CipherBlockStatus](eve.AgentServe)) {
-		if block.CipherBlockID == uuidOf(name) {
+	s.T.Helper()
+	for _, block := range world.Published(s.World, pubsub.TopicOf[eve.CipherBlockStatus](eve.AgentServe)) {
+		if block.CipherBlockID == world.UUIDOf(name) {
 			return block, true
 		}
 	}
@@ -508,23 +509,23 @@ func (s *site) block(name string) (eve.CipherBlockStatus, bool) {
 
 // checkModes compares modes of files below the root, and whose group they are.
 func (s *site) checkModes(want map[string]fs.FileMode, group int) {
-	s.t.Helper()
+	s.T.Helper()
 	for name, mode := range want {
-		info, err := os.Stat(filepath.Join(s.root, name))
+		info, err := os.Stat(filepath.Join(s.Root, name))
 		if err != nil {
-			s.t.Fatal(err)
+			s.T.Fatal(err)
 		}
 		if gid := int(info.Sys().(*syscall.Stat_t).Gid); info.Mode().Perm() != mode || gid != group {
-			s.t.Errorf("%s has mode %v and group %d, want %v and %d", name, info.Mode().Perm(), gid, mode, group)
+			s.T.Errorf("%s has mode %v and group %d, want %v and %d", name, info.Mode().Perm(), gid, mode, group)
 		}
 	}
 }
 
 // checkSecret looks for web's user data on the disk, in any form: it is on web's drive, and nowhere else.
 func (s *site) checkSecret() {
-	s.t.Helper()
-	own, found, others := drive.Path(msrv.Drives(s.root), uuidOf("web")), false, false
-	err := filepath.WalkDir(s.root, func(path string, entry fs.DirEntry, err error) error {
+	s.T.Helper()
+	own, found, others := drive.Path(msrv.Drives(s.Root), world.UUIDOf("web")), false, false
+	err := filepath.WalkDir(s.Root, func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			return nil // it went meanwhile
@@ -544,15 +545,15 @@ func (s *site) checkSecret() {
 		case path == own:
 			found = has
 		case has:
-			s.t.Errorf("user data that was encrypted is in %s", path)
+			s.T.Errorf("user data that was encrypted is in %s", path)
 		}
 		return err
 	})
 	if err != nil || !found || !others {
-		s.t.Errorf("look for user data: on web's drive: %v; db's, which was not encrypted, in a topic: %v; error %v", found, others, err)
+		s.T.Errorf("look for user data: on web's drive: %v; db's, which was not encrypted, in a topic: %v; error %v", found, others, err)
 	}
-	if holds([]byte(s.journal.String()), marker) {
-		s.t.Error("user data that was encrypted is in the log")
+	if holds([]byte(s.Journal.String()), marker) {
+		s.T.Error("user data that was encrypted is in the log")
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/lf-edge/eve-metadata/tests/tool"
+	"github.com/lf-edge/eve-metadata/tests/world"
 )
 
 // leases: a guest that asks DHCP gets the address that AppNetworkStatus says, and DNS knows its neighbours; neither
@@ -34,13 +35,13 @@ import (
 func leases(t *testing.T, binary string) {
 	tool.Need(t, "/usr/sbin/dnsmasq", "dnsmasq-base")
 	tool.Need(t, "busybox", "busybox")
-	w := newWorld(t, binary, map[string]string{
-		"blue.yaml": netYAML("blue", "10.11.12.0/24") + "domain: blue.example.com\nleaseTime: 20m\n" +
+	w := newScene(t, binary, map[string]string{
+		"blue.yaml": world.NetYAML("blue", "10.11.12.0/24") + "domain: blue.example.com\nleaseTime: 20m\n" +
 			"dhcpRange: {start: 10.11.12.100, end: 10.11.12.199}\nhosts: {plc.blue.example.com: [192.0.2.20]}\n",
-		"web.yaml":  appYAML("web", "blue", "", "adapters: [{name: eth0, network: blue, ipv4: 10.11.12.5, mtu: 1400}]"),
-		"pump.yaml": appYAML("pump", "blue", "dhcp"),
+		"web.yaml":  world.AppYAML("web", "blue", "", "adapters: [{name: eth0, network: blue, ipv4: 10.11.12.5, mtu: 1400}]"),
+		"pump.yaml": world.AppYAML("pump", "blue", "dhcp"),
 	})
-	w.start()
+	w.Start()
 	web, pump := w.plugged("web"), w.plugged("pump")
 	for g, mtu := range map[*guest]string{web: "1400", pump: "1500"} {
 		told := g.dhcp(t)
@@ -58,7 +59,7 @@ func leases(t *testing.T, binary string) {
 		if diff := cmp.Diff(want, told); diff != "" {
 			t.Errorf("%s is told by DHCP (-want +got):\n%s", g.app, diff)
 		}
-		must(t, g.expect("/latest/user-data", http.StatusOK, "I am "+g.app))
+		world.Must(t, g.expect("/latest/user-data", http.StatusOK, "I am "+g.app))
 	}
 	names := func() []error {
 		return []error{
@@ -68,7 +69,7 @@ func leases(t *testing.T, binary string) {
 			web.isCalled(pump.address(), "pump.blue.example.com."), pump.isCalled(web.address(), "web.blue.example.com."),
 		}
 	}
-	must(t, names()...)
+	world.Must(t, names()...)
 
 	first := w.server()
 	same := func(after string) {
@@ -76,35 +77,35 @@ func leases(t *testing.T, binary string) {
 		if now := w.server(); now != first {
 			t.Errorf("after %s the server is process %d, before it was %d", after, now, first)
 		}
-		must(t, web.renews(t), pump.renews(t))
-		must(t, names()...)
+		world.Must(t, web.renews(t), pump.renews(t))
+		world.Must(t, names()...)
 	}
-	if err := w.service.Kill(); err != nil {
+	if err := w.Service.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	same("the end of the service")
-	w.start()
+	w.Start()
 	same("kill -9 of the service")
-	if err := w.service.Stop(); err != nil {
+	if err := w.Service.Stop(); err != nil {
 		t.Errorf("stop service: %v", err)
 	}
-	w.start()
+	w.Start()
 	same("SIGTERM")
 
-	w.save("newcomer.yaml", appYAML("newcomer", "blue", "dhcp"))
+	w.Save("newcomer.yaml", world.AppYAML("newcomer", "blue", "dhcp"))
 	newcomer := w.plugged("newcomer")
-	w.await("newcomer's name", func() error { return web.resolves("newcomer", newcomer.address()) })
-	must(t, newcomer.renews(t))
+	w.Await("newcomer's name", func() error { return web.resolves("newcomer", newcomer.address()) })
+	world.Must(t, newcomer.renews(t))
 	same("the arrival of newcomer")
 
 	address := pump.address()
-	w.save("pump.yaml", appYAML("heir", "blue", address))
+	w.Save("pump.yaml", world.AppYAML("heir", "blue", address))
 	heir := w.plugged("heir")
-	must(t, heir.renews(t), heir.expect("/latest/user-data", http.StatusOK, "I am heir"))
+	world.Must(t, heir.renews(t), heir.expect("/latest/user-data", http.StatusOK, "I am heir"))
 	if heir.address() != address {
 		t.Errorf("heir has the address %s, want %s", heir.address(), address)
 	}
-	w.await("heir's name", func() error {
+	w.Await("heir's name", func() error {
 		return errors.Join(web.resolves("heir", address), web.isCalled(address, "heir.blue.example.com."), web.resolves("pump"))
 	})
 	if now := w.server(); now != first {
@@ -115,7 +116,7 @@ func leases(t *testing.T, binary string) {
 		t.Fatal(err)
 	}
 	killed := time.Now()
-	w.await("another server", func() error {
+	w.Await("another server", func() error {
 		if now := w.servers(); len(now) != 1 || now[0] == first {
 			return fmt.Errorf("processes are %v, it was %d", now, first)
 		}
@@ -124,16 +125,16 @@ func leases(t *testing.T, binary string) {
 	if took := time.Since(killed); took > time.Second {
 		t.Errorf("the server was back after %v", took)
 	}
-	must(t, web.renews(t), heir.renews(t), newcomer.renews(t))
+	world.Must(t, web.renews(t), heir.renews(t), newcomer.renews(t))
 }
 
 // plugged attaches a guest that configures itself to an app's first adapter, as soon as that is there.
-func (w *world) plugged(app string) *guest {
-	w.t.Helper()
+func (w *scene) plugged(app string) *guest {
+	w.T.Helper()
 	g := w.unplugged(app)
-	g.port = w.port(app, "eth0")
-	if err := g.Plug("eth0", g.port, w.namespaceOf(g.port)); err != nil {
-		w.t.Fatal(err)
+	g.port = w.Port(app, "eth0")
+	if err := g.Plug("eth0", g.port, w.NamespaceOf(g.port)); err != nil {
+		w.T.Fatal(err)
 	}
 	return g
 }
@@ -168,7 +169,7 @@ func (g *guest) askDHCP(t testing.TB) (map[string]string, error) {
 	if err := os.WriteFile(hook, []byte(dhcpHook), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), world.Patience)
 	defer cancel()
 	cmd := g.Command(ctx, "busybox", "udhcpc", "-i", "eth0", "-f", "-q", "-n", "-t", "20", "-T", "1", "-s", hook, "-O", "staticroutes", "-O", "mtu")
 	var out, said bytes.Buffer
@@ -204,7 +205,7 @@ func (g *guest) resolver() *net.Resolver {
 
 // resolves says in which way a name does not have just these addresses.
 func (g *guest) resolves(name string, want ...string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), world.Patience)
 	defer cancel()
 	got, err := g.resolver().LookupHost(ctx, name+".") // what this machine searches in is not the guest's
 	missing, isDNS := errors.AsType[*net.DNSError](err)
@@ -219,7 +220,7 @@ func (g *guest) resolves(name string, want ...string) error {
 
 // isCalled says in which way an address does not have just this name.
 func (g *guest) isCalled(address, want string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), world.Patience)
 	defer cancel()
 	got, err := g.resolver().LookupAddr(ctx, address)
 	if err == nil && !slices.Equal(got, []string{want}) {
@@ -229,20 +230,20 @@ func (g *guest) isCalled(address, want string) error {
 }
 
 // servers are the DHCP and DNS servers of the world's networks.
-func (w *world) servers() (pids []int) {
-	w.t.Helper()
+func (w *scene) servers() (pids []int) {
+	w.T.Helper()
 	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	for _, file := range files {
 		line, err := os.ReadFile(file)
-		if err != nil || !bytes.Contains(line, []byte("--conf-file="+w.root+"/")) {
+		if err != nil || !bytes.Contains(line, []byte("--conf-file="+w.Root+"/")) {
 			continue // it may have ended
 		}
 		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
 		if err != nil {
-			w.t.Fatal(err)
+			w.T.Fatal(err)
 		}
 		pids = append(pids, pid)
 	}
@@ -250,9 +251,9 @@ func (w *world) servers() (pids []int) {
 }
 
 // server is the only one, as soon as it is.
-func (w *world) server() (pid int) {
-	w.t.Helper()
-	w.await("server", func() error {
+func (w *scene) server() (pid int) {
+	w.T.Helper()
+	w.Await("server", func() error {
 		pids := w.servers()
 		if len(pids) != 1 {
 			return fmt.Errorf("there are %d", len(pids))

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/lf-edge/eve-metadata/msrv"
+	"github.com/lf-edge/eve-metadata/tests/world"
 )
 
 // fullDisk: where no drive can be written, everything else goes on, and the drive comes as soon as there
@@ -23,11 +24,11 @@ import (
 //
 // Phases: start; make room; fill the disk again, and change: the old drive stays.
 func fullDisk(t *testing.T, binary string) {
-	w := newWorld(t, binary, map[string]string{
-		"blue.yaml": netYAML("blue", "10.11.12.0/24"),
-		"web.yaml":  appYAML("web", "blue", "10.11.12.5", "metadataType: drive"),
+	w := newScene(t, binary, map[string]string{
+		"blue.yaml": world.NetYAML("blue", "10.11.12.0/24"),
+		"web.yaml":  world.AppYAML("web", "blue", "10.11.12.5", "metadataType: drive"),
 	})
-	disk := msrv.Drives(w.root)
+	disk := msrv.Drives(w.Root)
 	if err := os.MkdirAll(disk, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -41,11 +42,11 @@ func fullDisk(t *testing.T, binary string) {
 	})
 	filler := filepath.Join(disk, "filler")
 	fill(t, filler)
-	w.start()
+	w.Start()
 	g := w.guest("web")
-	must(t, g.expect("/latest/user-data", http.StatusOK, "I am web"))
-	w.awaitLog(map[string]any{"level": "error", "msg": "drive not written", "name": "web", "error": "no space left on device"})
-	if w.drive(uuidOf("web")) != nil {
+	world.Must(t, g.expect("/latest/user-data", http.StatusOK, "I am web"))
+	w.AwaitLog(map[string]any{"level": "error", "msg": "drive not written", "name": "web", "error": "no space left on device"})
+	if w.Drive(world.UUIDOf("web")) != nil {
 		t.Error("web has a drive")
 	}
 	onlyFiller(t, disk)
@@ -53,23 +54,23 @@ func fullDisk(t *testing.T, binary string) {
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}
-	want, err := w.run("drive", "-o", "-", "web")
+	want, err := w.Run("drive", "-o", "-", "web")
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.await("web's drive", func() error {
-		if got := w.drive(uuidOf("web")); !bytes.Equal(got, want) {
+	w.Await("web's drive", func() error {
+		if got := w.Drive(world.UUIDOf("web")); !bytes.Equal(got, want) {
 			return fmt.Errorf("it has %d bytes, want %d", len(got), len(want))
 		}
 		return nil
 	})
-	w.awaitLog(map[string]any{"level": "info", "msg": "drive written at last"})
+	w.AwaitLog(map[string]any{"level": "info", "msg": "drive written at last"})
 
 	fill(t, filler)
-	w.save("web.yaml", appYAML("web", "blue", "10.11.12.5", "metadataType: drive", "userData: changed"))
-	w.await("web's change", func() error { return g.expect("/latest/user-data", http.StatusOK, "changed") })
-	w.awaitLogs(2, map[string]any{"level": "error", "msg": "drive not written", "name": "web"})
-	if !bytes.Equal(w.drive(uuidOf("web")), want) {
+	w.Save("web.yaml", world.AppYAML("web", "blue", "10.11.12.5", "metadataType: drive", "userData: changed"))
+	w.Await("web's change", func() error { return g.expect("/latest/user-data", http.StatusOK, "changed") })
+	w.AwaitLogs(2, map[string]any{"level": "error", "msg": "drive not written", "name": "web"})
+	if !bytes.Equal(w.Drive(world.UUIDOf("web")), want) {
 		t.Error("web's old drive is not what it was")
 	}
 }

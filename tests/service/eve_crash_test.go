@@ -14,6 +14,7 @@ import (
 	"github.com/lf-edge/eve-metadata/pkg/atomicfile"
 	"github.com/lf-edge/eve-metadata/pkg/eve"
 	"github.com/lf-edge/eve-metadata/tests/evedevice"
+	"github.com/lf-edge/eve-metadata/tests/world"
 )
 
 // enough is how many questions of guests have to be answered before and after something happens.
@@ -95,8 +96,8 @@ func goneMeanwhile(t *testing.T, programs edgePrograms) {
 	}
 	n.tell(complete()...)
 	n.awaitAsked(asking, enough)
-	n.await("end of the drive", func() error {
-		if n.drive(pump.app) != nil {
+	n.Await("end of the drive", func() error {
+		if n.Drive(pump.app) != nil {
 			return errors.New("it is still there")
 		}
 		return nil
@@ -105,12 +106,12 @@ func goneMeanwhile(t *testing.T, programs edgePrograms) {
 	n.awaitKnown(web, next)
 	n.awaitText(next, "I am the heir")
 	n.awaitAsked(asking, enough)
-	must(t, asking.stop()...)
+	world.Must(t, asking.stop()...)
 }
 
 // eveForgets removes what a dead agent has left of a key.
 func (n *edgeNode) eveForgets(agent, key string) {
-	n.t.Helper()
+	n.T.Helper()
 	files, err := filepath.Glob(n.eve.Path(filepath.Join("run", agent, "*", key+".json")))
 	if err == nil && len(files) == 0 {
 		err = fs.ErrNotExist
@@ -119,7 +120,7 @@ func (n *edgeNode) eveForgets(agent, key string) {
 		err = errors.Join(err, os.Remove(file))
 	}
 	if err != nil {
-		n.t.Fatal(err)
+		n.T.Fatal(err)
 	}
 }
 
@@ -141,7 +142,7 @@ func serviceKilled(t *testing.T, programs edgePrograms) {
 	n.awaitKnown(guests...)
 	n.awaitDrive(appKey(webGW), encryptedText)
 	for _, change := range []string{"first", "second"} {
-		n.crash()
+		n.Crash()
 		n.tell(apps[1].withText(change).configs()...)
 		if change == "first" {
 			n.tell(apps[0].gone()...)
@@ -152,7 +153,7 @@ func serviceKilled(t *testing.T, programs edgePrograms) {
 		n.run()
 		n.awaitText(guests[1], change)
 		n.awaitAsked(asking, enough)
-		must(t, asking.stop()...)
+		world.Must(t, asking.stop()...)
 	}
 }
 
@@ -173,8 +174,8 @@ func partsKilled(t *testing.T, programs edgePrograms) {
 		n.awaitText(g, encryptedText)
 	}
 	// EVE's diagnosis is another file each time, in a folder that the server does not see.
-	must(t, atomicfile.Replace(n.eve.Path("run/diag.out"), "diag", []byte("diagnosed anew")))
-	n.await("the new diagnosis", func() error { return guests[0].expect("/eve/v1/diag", http.StatusOK, "diagnosed anew") })
+	world.Must(t, atomicfile.Replace(n.eve.Path("run/diag.out"), "diag", []byte("diagnosed anew")))
+	n.Await("the new diagnosis", func() error { return guests[0].expect("/eve/v1/diag", http.StatusOK, "diagnosed anew") })
 	const times = 5
 	for _, process := range []string{"nim", "msrv"} {
 		asking := startQuestions(t, guests, (*guest).knows)
@@ -209,9 +210,9 @@ func reboot(t *testing.T, programs edgePrograms) {
 	n.run()
 	guests := n.bootAll(goes, stays)
 	n.awaitKnown(guests...)
-	must(t, guests[1].post("/eve/v1/kubeconfig", "application/json", `{"kept":true}`, http.StatusOK))
+	world.Must(t, guests[1].post("/eve/v1/kubeconfig", "application/json", `{"kept":true}`, http.StatusOK))
 
-	n.crash()
+	n.Crash()
 	for _, a := range n.agents {
 		a.Kill()
 	}
@@ -225,18 +226,18 @@ func reboot(t *testing.T, programs edgePrograms) {
 	})
 	n.awaitText(guests[1], "after the reboot")
 	n.awaitAsked(asking, enough)
-	must(t, asking.stop()...)
-	n.await("what collector posted", func() error { return n.reported(stays, eve.AppInstMetaDataTypeKubeConfig, `{"kept":true}`) })
+	world.Must(t, asking.stop()...)
+	n.Await("what collector posted", func() error { return n.reported(stays, eve.AppInstMetaDataTypeKubeConfig, `{"kept":true}`) })
 }
 
 // emptyRun removes all in /run, which is in memory.
 func (n *edgeNode) emptyRun() {
-	n.t.Helper()
+	n.T.Helper()
 	entries, err := os.ReadDir(n.eve.Path("run"))
 	for _, entry := range entries {
 		err = errors.Join(err, os.RemoveAll(n.eve.Path(filepath.Join("run", entry.Name()))))
 	}
 	if err != nil {
-		n.t.Fatal(err)
+		n.T.Fatal(err)
 	}
 }

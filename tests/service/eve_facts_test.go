@@ -27,6 +27,7 @@ import (
 	"github.com/lf-edge/eve-metadata/pkg/cipher"
 	"github.com/lf-edge/eve-metadata/pkg/eve"
 	"github.com/lf-edge/eve-metadata/tests/evedevice"
+	"github.com/lf-edge/eve-metadata/tests/world"
 )
 
 // anyOrder: agents may start after the service and tell what they know in any order; a guest's first request is answered by
@@ -56,16 +57,16 @@ func anyOrder(t *testing.T, programs edgePrograms) {
 			}
 			n.awaitDrive(appKey(webGW), encryptedText)
 			n.awaitDrive(appKey(collector), clearText)
-			if n.drive(appKey(osGuest)) != nil {
+			if n.Drive(appKey(osGuest)) != nil {
 				t.Error("os-guest has a drive, want none")
 			}
 			for i, app := range apps {
 				n.tell(app.leased().facts()...)
-				n.await("address of "+app.key(), func() error {
+				n.Await("address of "+app.key(), func() error {
 					return guests[i].brief().expect("/latest/meta-data/local-ipv4", http.StatusOK, app.address)
 				})
 			}
-			must(t, asking.stop()...)
+			world.Must(t, asking.stop()...)
 			n.noLargeFiles()
 		})
 	}
@@ -84,9 +85,9 @@ func firstRequest(t *testing.T, programs edgePrograms) {
 	n.run()
 	n.awaitKnown(n.boot(there))
 	n.tell(comes.facts()...)
-	n.awaitLog(map[string]any{"msg": "instance known", "instance": comes.key()})
+	n.AwaitLog(map[string]any{"msg": "instance known", "instance": comes.key()})
 	g := n.boot(comes)
-	must(t, g.knows(), g.expect(myUserData, http.StatusOK, clearText))
+	world.Must(t, g.knows(), g.expect(myUserData, http.StatusOK, clearText))
 }
 
 // drives: drives are as EVE itself makes them, and are where EVE has them if that is asked for.
@@ -102,9 +103,9 @@ func drives(t *testing.T, programs edgePrograms) {
 	inEVE := func(key string) string { return n.eve.Path("run/domainmgr/cloudinit/" + key + ".cidata") }
 	has := func(app *edgeApp, want map[string]string) {
 		t.Helper()
-		n.await("drive of "+app.key(), func() error {
+		n.Await("drive of "+app.key(), func() error {
 			var errs []error
-			for _, image := range []string{inEVE(app.key()), drive.Path(msrv.Drives(n.root), app.key())} {
+			for _, image := range []string{inEVE(app.key()), drive.Path(msrv.Drives(n.Root), app.key())} {
 				got, err := filesOn(t, image)
 				if diff := cmp.Diff(want, got); err != nil || diff != "" {
 					errs = append(errs, fmt.Errorf("%s: %w (-want +got):\n%s", image, err, diff))
@@ -127,8 +128,8 @@ func drives(t *testing.T, programs edgePrograms) {
 	n.tell(append(apps[1].withText(parts).configs(), says(eve.AgentZedagent, eve.GlobalKey, settings))...)
 	has(apps[1], map[string]string{"conf/one.cfg": "first"})
 	n.tell(apps[1].gone()...)
-	n.await("end of the drive", func() error {
-		if _, err := os.Stat(inEVE(appKey(collector))); !errors.Is(err, fs.ErrNotExist) || n.drive(appKey(collector)) != nil {
+	n.Await("end of the drive", func() error {
+		if _, err := os.Stat(inEVE(appKey(collector))); !errors.Is(err, fs.ErrNotExist) || n.Drive(appKey(collector)) != nil {
 			return fmt.Errorf("it is still there: %w", err)
 		}
 		return nil
@@ -175,7 +176,7 @@ func missingAgents(t *testing.T, programs edgePrograms) {
 	n.awaitKnown(web, pump)
 	n.awaitText(pump, clearText)
 	n.awaitStatus(web, myUserData, http.StatusInternalServerError)
-	n.awaitLog(map[string]any{"instance": web.app, "msg": "user data cannot be served", "reason": "device certificate"})
+	n.AwaitLog(map[string]any{"instance": web.app, "msg": "user data cannot be served", "reason": "device certificate"})
 	n.awaitStatus(web, "/eve/v1/location.json", http.StatusNoContent)
 
 	for _, f := range facts {
@@ -190,7 +191,7 @@ func missingAgents(t *testing.T, programs edgePrograms) {
 		}
 	}
 	n.awaitStatus(web, "/eve/v1/location.json", http.StatusOK)
-	n.await("external address", func() error {
+	n.Await("external address", func() error {
 		return web.expect("/eve/v1/external_ipv4", http.StatusOK, "192.168.1.10\n")
 	})
 	n.noLargeFiles()
@@ -220,11 +221,11 @@ func secrets(t *testing.T, programs edgePrograms) {
 		t.Helper()
 		for _, g := range guests {
 			n.awaitStatus(g, myUserData, http.StatusInternalServerError)
-			n.awaitLog(map[string]any{"instance": g.app, "msg": "user data cannot be served", "reason": reason})
-			must(t, g.knows())
+			n.AwaitLog(map[string]any{"instance": g.app, "msg": "user data cannot be served", "reason": reason})
+			world.Must(t, g.knows())
 		}
-		n.await("end of the drive", func() error {
-			if n.drive(appKey(webGW)) != nil {
+		n.Await("end of the drive", func() error {
+			if n.Drive(appKey(webGW)) != nil {
 				return errors.New("there still is one, with what can no longer be read")
 			}
 			return nil
@@ -260,7 +261,7 @@ func secrets(t *testing.T, programs edgePrograms) {
 		n.tell(app.configs()...)
 	}
 	reads(clearText)
-	if strings.Contains(n.journal.String(), "by the next certificate") || strings.Contains(n.journal.String(), "ssh_authorized_keys") {
+	if strings.Contains(n.Journal.String(), "by the next certificate") || strings.Contains(n.Journal.String(), "ssh_authorized_keys") {
 		t.Error("user data is in the log")
 	}
 	n.noLargeFiles()

@@ -23,6 +23,7 @@ import (
 	"github.com/lf-edge/eve-metadata/pkg/pubsub/socket"
 	"github.com/lf-edge/eve-metadata/pkg/topics"
 	"github.com/lf-edge/eve-metadata/tests/evedevice"
+	"github.com/lf-edge/eve-metadata/tests/world"
 )
 
 // inPod: an app that has a network namespace of its own asks in there.
@@ -35,7 +36,7 @@ func inPod(t *testing.T, programs edgePrograms) {
 	path := filepath.Join(t.TempDir(), "cni-pod")
 	pod.status.AppPod = eve.AppPod{Name: "web-gw-abcde", NetNsPath: path}
 	n := newEdgeNode(t, programs, pod, vm)
-	n.device.sh(`
+	n.device.Sh(`
 		ip link add cni0 type bridge
 		ip link set cni0 up
 		ip addr add 10.88.0.1/24 dev cni0`)
@@ -43,16 +44,16 @@ func inPod(t *testing.T, programs edgePrograms) {
 	n.run()
 	n.awaitKnown(n.boot(vm))
 	for range 2 {
-		m := n.device.container(path, "10.88.0.5")
+		m := container(n.device.Machine, path, "10.88.0.5")
 		g := &guest{Guest: m.Guest, app: pod.key()}
 		n.awaitKnown(g)
 		n.awaitText(g, encryptedText)
 		if err := m.Close(); err != nil {
 			t.Fatal(err)
 		}
-		n.device.sh("ip link del cni5")
+		n.device.Sh("ip link del cni5")
 	}
-	m := n.device.container(path, "10.88.0.5")
+	m := container(n.device.Machine, path, "10.88.0.5")
 	g := &guest{Guest: m.Guest, app: pod.key()}
 	n.awaitKnown(g)
 	n.tell(pod.gone()...)
@@ -71,7 +72,7 @@ func sameSubnet(t *testing.T, programs edgePrograms) {
 	n.tell(slices.Concat(ofNode(t), ofApps(t, apps...), complete())...)
 	var guests []*guest
 	for _, app := range apps {
-		n.device.sh(`
+		n.device.Sh(`
 			ip link add bn%[1]d type bridge
 			ip link set bn%[1]d up
 			ip addr add %[2]s/24 dev bn%[1]d`, app.network, gateway)
@@ -85,7 +86,7 @@ func sameSubnet(t *testing.T, programs edgePrograms) {
 	n.awaitText(guests[0], encryptedText)
 	n.awaitText(guests[1], clearText)
 	n.awaitAsked(asking, 2*enough)
-	must(t, asking.stop()...)
+	world.Must(t, asking.stop()...)
 }
 
 // noMetadata: an app that shall have no metadata still has EVE's own endpoints.
@@ -102,9 +103,9 @@ func noMetadata(t *testing.T, programs edgePrograms) {
 	g := n.boot(app)
 	n.awaitKnown(g)
 	for _, path := range append(userDataPaths(), "/openstack/latest/meta_data.json", "/latest/meta-data/instance-id") {
-		must(t, g.expect(path, http.StatusNotFound, ""))
+		world.Must(t, g.expect(path, http.StatusNotFound, ""))
 	}
-	if n.drive(app.key()) != nil {
+	if n.Drive(app.key()) != nil {
 		t.Error("there is a drive")
 	}
 	about, err := g.ask("/eve/v1/network.json")
@@ -119,7 +120,7 @@ func noMetadata(t *testing.T, programs edgePrograms) {
 	if told.UUID != app.key() || told.Device != "hall7-node2" || told.Enterprise != "Example GmbH" {
 		t.Errorf("network.json is %s", about.Body)
 	}
-	must(t, g.expect("/eve/v1/diag", http.StatusOK, evedevice.Diagnosis))
+	world.Must(t, g.expect("/eve/v1/diag", http.StatusOK, evedevice.Diagnosis))
 	app.config.MetaDataType = eve.MetaDataOpenStack
 	n.tell(app.configs()...)
 	n.awaitText(g, clearText)
@@ -139,7 +140,7 @@ func posts(t *testing.T, programs edgePrograms) {
 	n.run()
 	web, pump := n.boot(first), n.boot(second)
 	n.awaitKnown(web, pump)
-	must(t,
+	world.Must(t,
 		web.post("/eve/v1/kubeconfig", "application/json", `{"hello":"world"}`, http.StatusOK),
 		web.post("/eve/v1/app/appCustomStatus", "application/json", `{"state":"fine"}`, http.StatusOK),
 		pump.post("/eve/v1/kubeconfig", "application/json", `{"I am":"pump"}`, http.StatusOK),
@@ -147,24 +148,24 @@ func posts(t *testing.T, programs edgePrograms) {
 	)
 	check := func(pumps string, of ...*edgeApp) {
 		t.Helper()
-		n.await("posts", func() error {
+		n.Await("posts", func() error {
 			var errs []error
 			if slices.Contains(of, first) {
 				errs = append(errs, n.reported(first, eve.AppInstMetaDataTypeKubeConfig, `{"hello":"world"}`),
 					n.reported(first, eve.AppInstMetaDataCustomStatus, `{"state":"fine"}`))
 			}
 			errs = append(errs, n.reported(second, eve.AppInstMetaDataTypeKubeConfig, pumps))
-			if got, want := len(published(n.world, appMetaData())), 2*len(of)-1; got != want {
+			if got, want := len(world.Published(n.World, appMetaData())), 2*len(of)-1; got != want {
 				errs = append(errs, fmt.Errorf("%d posts are published, want %d", got, want))
 			}
 			return errors.Join(errs...)
 		})
 	}
 	check(`{"I am":"pump"}`, first, second)
-	n.crash()
+	n.Crash()
 	n.run()
 	n.awaitKnown(web, pump)
-	must(t, pump.post("/eve/v1/kubeconfig", "application/json; charset=utf-8", `{"I am":"another"}`, http.StatusOK))
+	world.Must(t, pump.post("/eve/v1/kubeconfig", "application/json; charset=utf-8", `{"I am":"another"}`, http.StatusOK))
 	check(`{"I am":"another"}`, first, second)
 	n.tell(first.gone()...)
 	check(`{"I am":"another"}`, second)
@@ -178,7 +179,7 @@ func appMetaData() pubsub.Topic[eve.AppInstMetaData] {
 // reported says in which way something that an app's guest has posted is not published.
 func (n *edgeNode) reported(a *edgeApp, kind eve.AppInstMetaDataType, body string) error {
 	want := eve.AppInstMetaData{AppInstUUID: a.config.UUIDandVersion.UUID, Data: []byte(body), Type: kind}
-	for _, got := range published(n.world, appMetaData()) {
+	for _, got := range world.Published(n.World, appMetaData()) {
 		if got.AppInstUUID == want.AppInstUUID && got.Type == kind {
 			if diff := cmp.Diff(want, got); diff != "" {
 				return fmt.Errorf("what %s posted (-want +got):\n%s", a.key(), diff)
@@ -214,9 +215,9 @@ func toldAgain(t *testing.T, programs edgePrograms) {
 	n.awaitKnown(guests...)
 	n.awaitText(guests[0], encryptedText)
 	n.awaitDrive(appKey(webGW), encryptedText)
-	rendered := n.journal.count(map[string]any{"msg": "instance known"})
+	rendered := n.Journal.Count(map[string]any{"msg": "instance known"})
 	made := n.driveMade(appKey(webGW))
-	lines := len(n.journal.String())
+	lines := len(n.Journal.String())
 	const times = 1000
 	sendAgain(n, topics.Device().Apps, times)
 	sendAgain(n, topics.Device().AppStatus, times)
@@ -225,14 +226,14 @@ func toldAgain(t *testing.T, programs edgePrograms) {
 	n.tell(apps[1].withText("something new").configs()...)
 	n.awaitText(guests[1], "something new")
 	again := 0
-	n.await("end of the change", func() error { // the log says so after the guest may know
-		if again = n.journal.count(map[string]any{"msg": "instance known"}) - rendered; again == 0 {
+	n.Await("end of the change", func() error { // the log says so after the guest may know
+		if again = n.Journal.Count(map[string]any{"msg": "instance known"}) - rendered; again == 0 {
 			return errors.New("no instance was made")
 		}
 		return nil
 	})
 	if again != 1 {
-		t.Errorf("%d instances were made again, want the one that has changed\n%s", again, n.journal.String()[lines:])
+		t.Errorf("%d instances were made again, want the one that has changed\n%s", again, n.Journal.String()[lines:])
 	}
 	if !n.driveMade(appKey(webGW)).Equal(made) {
 		t.Error("the drive was written again")
@@ -241,21 +242,21 @@ func toldAgain(t *testing.T, programs edgePrograms) {
 
 // driveMade is when an app's drive was written.
 func (n *edgeNode) driveMade(key string) time.Time {
-	n.t.Helper()
-	info, err := os.Stat(drive.Path(msrv.Drives(n.root), key))
+	n.T.Helper()
+	info, err := os.Stat(drive.Path(msrv.Drives(n.Root), key))
 	if err != nil {
-		n.t.Fatal(err)
+		n.T.Fatal(err)
 	}
 	return info.ModTime()
 }
 
 // sendAgain has an agent send all of a topic a number of times, each of which another subscriber has seen before the next.
 func sendAgain[T any](n *edgeNode, topic pubsub.Topic[T], times int) {
-	n.t.Helper()
-	ctx, cancel := context.WithCancel(n.t.Context())
+	n.T.Helper()
+	ctx, cancel := context.WithCancel(n.T.Context())
 	seen, ended := make(chan int), make(chan error, 1)
 	go func() {
-		ended <- pubsub.Subscribe(ctx, &socket.Driver{Root: n.root}, topic, func(e pubsub.Event[T]) {
+		ended <- pubsub.Subscribe(ctx, &socket.Driver{Root: n.Root}, topic, func(e pubsub.Event[T]) {
 			if e.Kind == pubsub.Restarted {
 				seen <- e.Restarted
 			}
@@ -271,6 +272,6 @@ func sendAgain[T any](n *edgeNode, topic pubsub.Topic[T], times int) {
 	n.noLargeFiles()
 	cancel()
 	if err := <-ended; err != nil {
-		n.t.Error(err)
+		n.T.Error(err)
 	}
 }

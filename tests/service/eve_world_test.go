@@ -23,7 +23,7 @@ import (
 
 // edgeNode is a whole edge node: EVE's folders and agents, the bridges that EVE makes with guests on them, and the service.
 type edgeNode struct {
-	*world // of the service, which has no manifests here
+	*scene // of the service, which has no manifests here
 	device *eveDevice
 	eve    *evedevice.Device
 	agents map[string]*evedevice.Agent // that were started
@@ -34,10 +34,10 @@ func newEdgeNode(t *testing.T, programs edgePrograms, apps ...*edgeApp) *edgeNod
 	t.Helper()
 	tool.Need(t, "bsdtar", "libarchive-tools")
 	n := &edgeNode{
-		world: newWorld(t, programs.service, nil), device: newEVEDevice(t, "iptables-nft"),
+		scene: newScene(t, programs.service, nil), device: newEVEDevice(t, "iptables-nft"),
 		eve: evedevice.New(t, programs.agent), agents: make(map[string]*evedevice.Agent),
 	}
-	n.root = n.eve.Root
+	n.Root = n.eve.Root
 	hosts := make(map[int][]string)
 	for _, app := range apps {
 		hosts[app.network] = append(hosts[app.network], app.mac().String()+",id:*,"+app.address+","+app.key())
@@ -51,15 +51,15 @@ func newEdgeNode(t *testing.T, programs edgePrograms, apps ...*edgeApp) *edgeNod
 
 // run starts the service, and returns when it is ready.
 func (n *edgeNode) run(args ...string) {
-	n.t.Helper()
+	n.T.Helper()
 	n.runWhile(func() {}, args...)
 }
 
 // runWhile starts the service, and returns when something else was done meanwhile and the service is ready, for which it
 // may need that.
 func (n *edgeNode) runWhile(do func(), args ...string) {
-	n.t.Helper()
-	n.startWhile(do, n.device.program(n.binary), append([]string{"--source", "eve"}, args...)...)
+	n.T.Helper()
+	n.StartWhile(do, n.device.Program(n.Binary), append([]string{"--source", "eve"}, args...)...)
 }
 
 // checkTopics looks at who publishes: no table of an agent of EVE's is anybody else's.
@@ -68,15 +68,15 @@ func (n *edgeNode) checkTopics() {
 	for _, table := range n.eve.Sockets() {
 		agent, _, _ := strings.Cut(table, "/")
 		if n.agents[agent] == nil && !slices.Contains(ours, agent) {
-			n.t.Errorf("the service publishes %s, which is not its own", table)
+			n.T.Errorf("the service publishes %s, which is not its own", table)
 		}
 	}
 }
 
 // noLargeFiles returns when all files of large fields were taken. Who was killed leaves some.
 func (n *edgeNode) noLargeFiles() {
-	n.t.Helper()
-	n.await("large fields", func() error {
+	n.T.Helper()
+	n.Await("large fields", func() error {
 		if left := n.eve.LargeFiles(); len(left) > 0 {
 			return fmt.Errorf("files are left: %q", left)
 		}
@@ -86,7 +86,7 @@ func (n *edgeNode) noLargeFiles() {
 
 // agent returns an agent, which it starts if it does not run yet.
 func (n *edgeNode) agent(name string) *evedevice.Agent {
-	n.t.Helper()
+	n.T.Helper()
 	if n.agents[name] == nil {
 		n.agents[name] = n.eve.Start(name)
 	}
@@ -95,7 +95,7 @@ func (n *edgeNode) agent(name string) *evedevice.Agent {
 
 // restart kills an agent and starts the next one, which has what the first one left.
 func (n *edgeNode) restart(name string) {
-	n.t.Helper()
+	n.T.Helper()
 	n.agents[name].Kill()
 	n.agents[name] = n.eve.Start(name)
 }
@@ -123,7 +123,7 @@ func completes[T any](agent string, n int) fact {
 
 // tell has the agents tell facts, one after the other.
 func (n *edgeNode) tell(facts ...fact) {
-	n.t.Helper()
+	n.T.Helper()
 	for _, f := range facts {
 		f.tell(n.agent(f.agent))
 	}
@@ -313,7 +313,7 @@ func (a *edgeApp) gone() []fact {
 
 // boot connects an app's guest, which gets its address from EVE's DHCP server.
 func (n *edgeNode) boot(a *edgeApp) *guest {
-	n.t.Helper()
+	n.T.Helper()
 	g := n.device.guest(a.key(), a.network, a.number, a.mac().String())
 	g.port = a.status.AppNetAdapterList[0]
 	return g
@@ -321,7 +321,7 @@ func (n *edgeNode) boot(a *edgeApp) *guest {
 
 // bootAll boots the guests of apps.
 func (n *edgeNode) bootAll(apps ...*edgeApp) (guests []*guest) {
-	n.t.Helper()
+	n.T.Helper()
 	for _, a := range apps {
 		guests = append(guests, n.boot(a))
 	}
@@ -339,28 +339,28 @@ func (g *guest) knows() error { return g.brief().expect(whoAmI, http.StatusOK, g
 
 // awaitKnown returns when guests are told who they are.
 func (n *edgeNode) awaitKnown(guests ...*guest) {
-	n.t.Helper()
+	n.T.Helper()
 	for _, g := range guests {
-		n.await("identity of "+g.app, g.knows)
+		n.Await("identity of "+g.app, g.knows)
 	}
 }
 
 // awaitNobody returns when a guest is nobody: it is told so, or has no connection.
 func (n *edgeNode) awaitNobody(g *guest) {
-	n.t.Helper()
-	n.await("end of "+g.app, func() error { return never(g, whoAmI) })
+	n.T.Helper()
+	n.Await("end of "+g.app, func() error { return never(g, whoAmI) })
 }
 
 // awaitText returns when a guest reads its user data.
 func (n *edgeNode) awaitText(g *guest, text string) {
-	n.t.Helper()
-	n.await("user data of "+g.app, func() error { return g.brief().expect(myUserData, http.StatusOK, text) })
+	n.T.Helper()
+	n.Await("user data of "+g.app, func() error { return g.brief().expect(myUserData, http.StatusOK, text) })
 }
 
 // awaitStatus returns when a guest gets a status.
 func (n *edgeNode) awaitStatus(g *guest, path string, status int) {
-	n.t.Helper()
-	n.await(g.app, func() error {
+	n.T.Helper()
+	n.Await(g.app, func() error {
 		a, err := g.brief().ask(path)
 		if err == nil && a.Status != status {
 			err = fmt.Errorf("status of %s is %d, want %d", path, a.Status, status)
@@ -371,9 +371,9 @@ func (n *edgeNode) awaitStatus(g *guest, path string, status int) {
 
 // awaitDrive returns when an app has a drive with that user data.
 func (n *edgeNode) awaitDrive(key, text string) {
-	n.t.Helper()
-	n.await("drive of "+key, func() error {
-		got, err := n.onDrive(key, "user-data")
+	n.T.Helper()
+	n.Await("drive of "+key, func() error {
+		got, err := n.OnDrive(key, "user-data")
 		if err == nil && string(got) != text {
 			err = fmt.Errorf("user data is %.200q, want %.200q", got, text)
 		}
@@ -421,11 +421,11 @@ func startQuestions(t *testing.T, guests []*guest, question func(*guest) error) 
 
 // awaitAsked returns when guests have asked some more.
 func (n *edgeNode) awaitAsked(a *asking, more int) {
-	n.t.Helper()
+	n.T.Helper()
 	a.mu.Lock()
 	before := a.asked
 	a.mu.Unlock()
-	n.await("more questions", func() error {
+	n.Await("more questions", func() error {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		if a.asked < before+more {

@@ -14,7 +14,6 @@ import (
 	"net/netip"
 	"net/url"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -25,9 +24,9 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
-	"github.com/lf-edge/eve-metadata/nim"
 	"github.com/lf-edge/eve-metadata/pkg/eve"
 	"github.com/lf-edge/eve-metadata/tests/netns/guestns"
+	"github.com/lf-edge/eve-metadata/tests/world"
 )
 
 // server is where guests ask, unless they ask their router.
@@ -39,7 +38,7 @@ type guest struct {
 	app   string
 	port  eve.AppNetAdapterStatus
 	from  string        // address to ask from, maybe with a port; "" for the kernel's choice
-	limit time.Duration // for an answer; 0: patience
+	limit time.Duration // for an answer; 0: world.Patience
 	to    string        // address and port to ask at; "" for server
 }
 
@@ -51,67 +50,40 @@ type answer struct {
 }
 
 // guest attaches a guest to an app's first adapter, as soon as that is there.
-func (w *world) guest(app string) *guest {
-	w.t.Helper()
+func (w *scene) guest(app string) *guest {
+	w.T.Helper()
 	return w.guestOn(app, "eth0")
 }
 
 // guestOn attaches a guest to an adapter of an app, as soon as that is there.
-func (w *world) guestOn(app, adapter string) *guest {
-	w.t.Helper()
+func (w *scene) guestOn(app, adapter string) *guest {
+	w.T.Helper()
 	g := w.unplugged(app)
-	g.port = w.port(app, adapter)
-	if err := g.Attach("eth0", g.port, w.namespaceOf(g.port)); err != nil {
-		w.t.Fatal(err)
+	g.port = w.Port(app, adapter)
+	if err := g.Attach("eth0", g.port, w.NamespaceOf(g.port)); err != nil {
+		w.T.Fatal(err)
 	}
 	return g
 }
 
 // unplugged makes a guest of an app that is not attached to anything yet. It gets a namespace of its own also when it
 // comes back: the old one may still be looked at.
-func (w *world) unplugged(app string) *guest {
-	w.t.Helper()
-	g, err := guestns.Empty(filepath.Join(w.t.TempDir(), "guest"))
+func (w *scene) unplugged(app string) *guest {
+	w.T.Helper()
+	g, err := guestns.Empty(filepath.Join(w.T.TempDir(), "guest"))
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
-	w.t.Cleanup(func() {
+	w.T.Cleanup(func() {
 		if err := g.Close(); err != nil {
-			w.t.Error(err)
+			w.T.Error(err)
 		}
 	})
 	return &guest{Guest: g, app: app}
 }
 
-// port returns the state of an app's adapter, as soon as that is there and has an address.
-func (w *world) port(app, adapter string) (port eve.AppNetAdapterStatus) {
-	w.t.Helper()
-	w.await("port of "+app, func() error {
-		for _, port = range w.apps()[app].AppNetAdapterList {
-			if port.Name == adapter && port.VifUsed != "" && len(addresses(port)) > 0 {
-				return nil
-			}
-		}
-		return errors.New("there is none")
-	})
-	return port
-}
-
-// addresses are those that an adapter was given, of IPv4 first.
-func addresses(port eve.AppNetAdapterStatus) (all []string) {
-	for _, a := range slices.Concat(port.AssignedAddresses.IPv4Addrs, port.AssignedAddresses.IPv6Addrs) {
-		all = append(all, a.Address.String())
-	}
-	return all
-}
-
-// namespaceOf is the namespace of an adapter's network.
-func (w *world) namespaceOf(port eve.AppNetAdapterStatus) string {
-	return nim.NamespacePath(w.root, port.Network.String())
-}
-
 // address is the address that the guest is known by.
-func (g *guest) address() string { return addresses(g.port)[0] }
+func (g *guest) address() string { return world.Addresses(g.port)[0] }
 
 // attached tells whether the guest's adapter is there.
 func (g *guest) attached() bool {
@@ -253,7 +225,7 @@ type connection struct {
 
 // connect connects to the server, for as long as the guest has patience.
 func (g *guest) connect() (*connection, error) {
-	limit := stdcmp.Or(g.limit, patience)
+	limit := stdcmp.Or(g.limit, world.Patience)
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	conn, err := g.dial(ctx)
@@ -299,16 +271,6 @@ func (g *guest) expect(path string, status int, body string) error {
 		return fmt.Errorf("%s asks %s: body (-want +got):\n%s", g.app, path, elide(diff))
 	}
 	return nil
-}
-
-// must fails the test if there is something to say.
-func must(t testing.TB, errs ...error) {
-	t.Helper()
-	for _, err := range errs {
-		if err != nil {
-			t.Error(err)
-		}
-	}
 }
 
 // userDataPaths are where all dialects have user data.

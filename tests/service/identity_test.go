@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/lf-edge/eve-metadata/nim/plan"
+	"github.com/lf-edge/eve-metadata/tests/world"
 )
 
 // Addresses of the victim.
@@ -29,76 +30,76 @@ const (
 )
 
 // attack is something that a guest does to be taken for the victim. It returns the guests to ask as.
-type attack func(w *world, mallory *machine, g *guest, victim *guest) []*guest
+type attack func(w *scene, mallory *world.Machine, g *guest, victim *guest) []*guest
 
 // attacks are what guests can do to their link: all of it, for it is theirs.
 func attacks() map[string]attack {
 	return map[string]attack{
-		"source address": func(_ *world, mallory *machine, g, _ *guest) []*guest {
-			return []*guest{g.as(mallory.t, victimIPv4)}
+		"source address": func(_ *scene, mallory *world.Machine, g, _ *guest) []*guest {
+			return []*guest{g.as(mallory.T, victimIPv4)}
 		},
-		"MAC address": func(_ *world, mallory *machine, g, victim *guest) []*guest {
+		"MAC address": func(_ *scene, mallory *world.Machine, g, victim *guest) []*guest {
 			takeMAC(mallory, victim)
-			mallory.sh("ip route add default via %s", g.port.BridgeIPAddr)
+			mallory.Sh("ip route add default via %s", g.port.BridgeIPAddr)
 			return []*guest{g}
 		},
-		"MAC and source address": func(_ *world, mallory *machine, g, victim *guest) []*guest {
-			mallory.sh("ip addr flush dev eth0")
+		"MAC and source address": func(_ *scene, mallory *world.Machine, g, victim *guest) []*guest {
+			mallory.Sh("ip addr flush dev eth0")
 			takeMAC(mallory, victim)
-			thief := g.as(mallory.t, victimIPv4)
-			mallory.sh("ip route add default via %s", g.port.BridgeIPAddr)
+			thief := g.as(mallory.T, victimIPv4)
+			mallory.Sh("ip route add default via %s", g.port.BridgeIPAddr)
 			return []*guest{thief}
 		},
-		"gratuitous ARP for the victim": func(_ *world, mallory *machine, g, _ *guest) []*guest {
-			thief := g.as(mallory.t, victimIPv4)
-			g.transmit(mallory.t, g.arp(mallory.t, victimIPv4)...)
+		"gratuitous ARP for the victim": func(_ *scene, mallory *world.Machine, g, _ *guest) []*guest {
+			thief := g.as(mallory.T, victimIPv4)
+			g.transmit(mallory.T, g.arp(mallory.T, victimIPv4)...)
 			return []*guest{thief}
 		},
-		"gratuitous ARP for the router and the service": func(_ *world, mallory *machine, g, _ *guest) []*guest {
-			mallory.sh("ip addr add 10.11.12.1/32 dev eth0; ip addr add 169.254.169.254/32 dev eth0")
-			greetIn(mallory.t, g.Guest, "0.0.0.0:80") // who came here would be greeted
-			g.transmit(mallory.t, slices.Concat(g.arp(mallory.t, "10.11.12.1"), g.arp(mallory.t, "169.254.169.254"))...)
+		"gratuitous ARP for the router and the service": func(_ *scene, mallory *world.Machine, g, _ *guest) []*guest {
+			mallory.Sh("ip addr add 10.11.12.1/32 dev eth0; ip addr add 169.254.169.254/32 dev eth0")
+			mallory.Greet("0.0.0.0:80") // who came here would be greeted
+			g.transmit(mallory.T, slices.Concat(g.arp(mallory.T, "10.11.12.1"), g.arp(mallory.T, "169.254.169.254"))...)
 			return nil
 		},
-		"gratuitous ARP with a priority tag": func(_ *world, mallory *machine, g, _ *guest) []*guest {
-			thief := g.as(mallory.t, victimIPv4)
-			for _, frame := range g.arp(mallory.t, victimIPv4) {
-				g.transmit(mallory.t, slices.Concat(frame[:12], []byte{0x81, 0, 0, 0}, frame[12:])) // VLAN 0 (IEEE 802.1Q)
+		"gratuitous ARP with a priority tag": func(_ *scene, mallory *world.Machine, g, _ *guest) []*guest {
+			thief := g.as(mallory.T, victimIPv4)
+			for _, frame := range g.arp(mallory.T, victimIPv4) {
+				g.transmit(mallory.T, slices.Concat(frame[:12], []byte{0x81, 0, 0, 0}, frame[12:])) // VLAN 0 (IEEE 802.1Q)
 			}
 			return []*guest{thief}
 		},
-		"neighbour advertisement for the victim": func(_ *world, mallory *machine, g, _ *guest) []*guest {
-			mallory.sh("ip addr add %s/64 dev eth0 nodad", victimIPv6)
-			g.transmit(mallory.t, g.advertisement(mallory.t, victimIPv6))
-			return []*guest{g.at(ec2Server).asking(victimIPv6), g.onLink(mallory.t).asking(victimIPv6)}
+		"neighbour advertisement for the victim": func(_ *scene, mallory *world.Machine, g, _ *guest) []*guest {
+			mallory.Sh("ip addr add %s/64 dev eth0 nodad", victimIPv6)
+			g.transmit(mallory.T, g.advertisement(mallory.T, victimIPv6))
+			return []*guest{g.at(ec2Server).asking(victimIPv6), g.onLink(mallory.T).asking(victimIPv6)}
 		},
-		"the victim's link-local address": func(_ *world, mallory *machine, g, victim *guest) []*guest {
-			address, _, _ := strings.Cut(victim.linkLocal(mallory.t), "%")
-			mallory.sh("ip addr add %s/64 dev eth0 nodad", address)
-			g.transmit(mallory.t, g.advertisement(mallory.t, address))
-			return []*guest{g.onLink(mallory.t).asking(fmt.Sprintf("%s%%%d", address, g.index(mallory.t)))}
+		"the victim's link-local address": func(_ *scene, mallory *world.Machine, g, victim *guest) []*guest {
+			address, _, _ := strings.Cut(victim.linkLocal(mallory.T), "%")
+			mallory.Sh("ip addr add %s/64 dev eth0 nodad", address)
+			g.transmit(mallory.T, g.advertisement(mallory.T, address))
+			return []*guest{g.onLink(mallory.T).asking(fmt.Sprintf("%s%%%d", address, g.index(mallory.T)))}
 		},
-		"the service's link-local address": func(_ *world, mallory *machine, g, _ *guest) []*guest {
-			mallory.sh("ip addr add %s/64 dev eth0 nodad", linkServer)
-			greetIn(mallory.t, g.Guest, "[::]:80")
-			g.transmit(mallory.t, g.advertisement(mallory.t, linkServer))
+		"the service's link-local address": func(_ *scene, mallory *world.Machine, g, _ *guest) []*guest {
+			mallory.Sh("ip addr add %s/64 dev eth0 nodad", linkServer)
+			mallory.Greet("[::]:80")
+			g.transmit(mallory.T, g.advertisement(mallory.T, linkServer))
 			return nil
 		},
-		"another network": func(w *world, mallory *machine, g, victim *guest) []*guest {
-			port := w.port(g.app, "eth1")
-			if err := g.Attach("eth1", port, w.namespaceOf(port)); err != nil {
-				mallory.t.Fatal(err)
+		"another network": func(w *scene, mallory *world.Machine, g, victim *guest) []*guest {
+			port := w.Port(g.app, "eth1")
+			if err := g.Attach("eth1", port, w.NamespaceOf(port)); err != nil {
+				mallory.T.Fatal(err)
 			}
 			// The adapter in blue goes; what is asked leaves by the one in green.
-			mallory.sh("ip link set eth0 down; ip addr add %s/24 dev eth1; ip route replace default dev eth1", victimIPv4)
+			mallory.Sh("ip link set eth0 down; ip addr add %s/24 dev eth1; ip route replace default dev eth1", victimIPv4)
 			return []*guest{g.asking(victimIPv4)}
 		},
 	}
 }
 
 // takeMAC gives a guest the victim's MAC address, and its neighbours the time to hear of it.
-func takeMAC(mallory *machine, victim *guest) {
-	mallory.sh("ip link set eth0 down; ip link set eth0 address %s; ip link set eth0 up", victim.port.VifInfo.Mac)
+func takeMAC(mallory *world.Machine, victim *guest) {
+	mallory.Sh("ip link set eth0 down; ip link set eth0 address %s; ip link set eth0 up", victim.port.VifInfo.Mac)
 }
 
 // identity: whatever a guest does to its link, it is not taken for another, and the other is served as ever.
@@ -110,38 +111,38 @@ func takeMAC(mallory *machine, victim *guest) {
 // somebody who is not there, so that nothing on the link keeps it from it, and is refused by its MAC address.
 func identity(t *testing.T, binary string) {
 	files := map[string]string{
-		"blue.yaml":   netYAML("blue", "10.11.12.0/24") + "subnet6: fd00:11:12::/64\nroutes: [{to: 192.0.2.0/24, via: 10.11.12.7}]\n",
-		"green.yaml":  netYAML("green", "10.11.12.0/24"),
-		"victim.yaml": appYAML("victim", "", "", "adapters: [{name: eth0, network: blue, ipv4: "+victimIPv4+`, ipv6: "`+victimIPv6+`"}]`),
-		"router.yaml": appYAML("router", "blue", "10.11.12.7"),
-		"absent.yaml": appYAML("absent", "blue", "10.11.12.8"),
+		"blue.yaml":   world.NetYAML("blue", "10.11.12.0/24") + "subnet6: fd00:11:12::/64\nroutes: [{to: 192.0.2.0/24, via: 10.11.12.7}]\n",
+		"green.yaml":  world.NetYAML("green", "10.11.12.0/24"),
+		"victim.yaml": world.AppYAML("victim", "", "", "adapters: [{name: eth0, network: blue, ipv4: "+victimIPv4+`, ipv6: "`+victimIPv6+`"}]`),
+		"router.yaml": world.AppYAML("router", "blue", "10.11.12.7"),
+		"absent.yaml": world.AppYAML("absent", "blue", "10.11.12.8"),
 	}
 	all := attacks()
 	for i := range len(all) {
-		files[fmt.Sprintf("mallory%d.yaml", i)] = appYAML(fmt.Sprint("mallory", i), "", "",
+		files[fmt.Sprintf("mallory%d.yaml", i)] = world.AppYAML(fmt.Sprint("mallory", i), "", "",
 			"adapters: [{name: eth0, network: blue}, {name: eth1, network: green}]")
 	}
-	w := newWorld(t, binary, files)
+	w := newScene(t, binary, files)
 	metrics := filepath.Join(t.TempDir(), "m")
-	w.start("--metrics", metrics)
+	w.Start("--metrics", metrics)
 	victim := w.guest("victim")
 	healthy := func(after string) {
 		t.Helper()
-		(&machine{victim.Guest, t}).sh("ip neigh flush dev eth0")
+		world.MachineOf(t, victim.Guest).Sh("ip neigh flush dev eth0")
 		for _, g := range []*guest{victim, victim.at(ec2Server).asking(victimIPv6), victim.onLink(t).asking(victim.linkLocal(t))} {
 			if err := g.expect("/latest/user-data", http.StatusOK, "I am victim"); err != nil {
 				t.Errorf("after %s, from %q: %v", after, g.from, err)
 			}
 		}
 	}
-	w.await("victim's link-local address", func() error {
+	w.Await("victim's link-local address", func() error {
 		return victim.onLink(t).asking(victim.linkLocal(t)).expect("/latest/user-data", http.StatusOK, "I am victim")
 	})
 	healthy("nothing at all")
 	for i, name := range slices.Sorted(maps.Keys(all)) {
 		g := w.guest(fmt.Sprint("mallory", i))
-		must(t, g.expect("/latest/user-data", http.StatusOK, "I am "+g.app))
-		for _, thief := range all[name](w, &machine{g.Guest, t}, g, victim) {
+		world.Must(t, g.expect("/latest/user-data", http.StatusOK, "I am "+g.app))
+		for _, thief := range all[name](w, world.MachineOf(t, g.Guest), g, victim) {
 			a, err := thief.brief().ask("/latest/user-data")
 			if err == nil && a.Status != http.StatusNotFound {
 				t.Errorf("by the attack %q, %s from %q reads %d %q", name, g.app, thief.from, a.Status, a.Body)
@@ -154,7 +155,7 @@ func identity(t *testing.T, binary string) {
 	if a, err := absent.ask("/latest/user-data"); err != nil || a.Status != http.StatusNotFound {
 		t.Errorf("the router asks as absent: %d %q, %v; want %d", a.Status, a.Body, err, http.StatusNotFound)
 	}
-	w.awaitLog(map[string]any{"msg": "metadata request from another's address", "level": "warning"})
+	w.AwaitLog(map[string]any{"msg": "metadata request from another's address", "level": "warning"})
 	counters, err := scrape(metrics)
 	if want := fmt.Sprintf("eve_metadata_refused_total{network=%q,reason=\"mac\"} 1\n", absent.port.Network); err != nil || !strings.Contains(counters, want) {
 		t.Errorf("counters have not %q, error %v:\n%s", want, err, counters)
@@ -169,12 +170,12 @@ func identity(t *testing.T, binary string) {
 // and then as they are to.
 func passedOn(t *testing.T, binary string) {
 	const first, second, third = "10.11.12.5", "10.11.12.6", "10.11.12.7"
-	w := newWorld(t, binary, map[string]string{
-		"blue.yaml":  netYAML("blue", "10.11.12.0/24"),
-		"left.yaml":  appYAML("left", "blue", first),
-		"right.yaml": appYAML("right", "blue", second),
+	w := newScene(t, binary, map[string]string{
+		"blue.yaml":  world.NetYAML("blue", "10.11.12.0/24"),
+		"left.yaml":  world.AppYAML("left", "blue", first),
+		"right.yaml": world.AppYAML("right", "blue", second),
 	})
-	w.start()
+	w.Start()
 	guests := []*guest{w.guest("left"), w.guest("right")}
 	open := make([]*connection, len(guests))
 	for i, g := range guests {
@@ -188,19 +189,19 @@ func passedOn(t *testing.T, binary string) {
 		}
 	}
 
-	w.save("left.yaml", appYAML("left", "blue", third))
-	w.save("right.yaml", appYAML("right", "blue", first))
+	w.Save("left.yaml", world.AppYAML("left", "blue", third))
+	w.Save("right.yaml", world.AppYAML("right", "blue", first))
 	for i, g := range guests {
 		want := []string{third, first}[i]
-		w.await("address of "+g.app, func() error {
-			if got := addresses(w.port(g.app, "eth0")); !slices.Equal(got, []string{want}) {
+		w.Await("address of "+g.app, func() error {
+			if got := world.Addresses(w.Port(g.app, "eth0")); !slices.Equal(got, []string{want}) {
 				return fmt.Errorf("it is %v, want %s", got, want)
 			}
 			return nil
 		})
 	}
 	for i, g := range guests {
-		must(t, open[i].conn.SetDeadline(time.Now().Add(shut)))
+		world.Must(t, open[i].conn.SetDeadline(time.Now().Add(shut)))
 		if a, err := open[i].say(requestFor("/latest/user-data", "")); err == nil && a.Status != http.StatusNotFound {
 			t.Errorf("on its old connection, %s reads %d %q", g.app, a.Status, a.Body)
 		}
@@ -209,10 +210,10 @@ func passedOn(t *testing.T, binary string) {
 		}
 	}
 	for i, address := range []string{third, first} {
-		(&machine{guests[i].Guest, t}).sh("ip addr flush dev eth0; ip addr add %s/24 dev eth0; ip route add default via 10.11.12.1", address)
+		world.MachineOf(t, guests[i].Guest).Sh("ip addr flush dev eth0; ip addr add %s/24 dev eth0; ip route add default via 10.11.12.1", address)
 	}
 	for _, g := range guests {
-		w.await(g.app, func() error { return g.expect("/latest/user-data", http.StatusOK, "I am "+g.app) })
+		w.Await(g.app, func() error { return g.expect("/latest/user-data", http.StatusOK, "I am "+g.app) })
 	}
 }
 

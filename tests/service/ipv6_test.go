@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/lf-edge/eve-metadata/pkg/netns"
+	"github.com/lf-edge/eve-metadata/tests/world"
 )
 
 // The addresses of IPv6 that guests ask at: OpenStack's, which is on every link, and EC2's, which is behind the router.
@@ -33,23 +34,23 @@ const (
 func overIPv6(t *testing.T, binary string) {
 	const more = "subnet6: fd00:11:2::/64\n"
 	files := map[string]string{
-		"four.yaml": netYAML("four", "10.11.12.0/24"), "both.yaml": netYAML("both", "10.11.12.0/24") + more,
-		"six.yaml": netYAML("six", "fd00:11:3::/64"), "slaac.yaml": netYAML("slaac", "fd00:11:4::/64") + "slaac: true\n",
+		"four.yaml": world.NetYAML("four", "10.11.12.0/24"), "both.yaml": world.NetYAML("both", "10.11.12.0/24") + more,
+		"six.yaml": world.NetYAML("six", "fd00:11:3::/64"), "slaac.yaml": world.NetYAML("slaac", "fd00:11:4::/64") + "slaac: true\n",
 	}
 	networks := []string{"four", "both", "six", "slaac"}
 	for _, network := range networks {
 		for _, app := range []string{network + "-a", network + "-b"} {
-			files[app+".yaml"] = appYAML(app, network, "", "adapters: [{name: eth0, network: "+network+"}]")
+			files[app+".yaml"] = world.AppYAML(app, network, "", "adapters: [{name: eth0, network: "+network+"}]")
 		}
 	}
-	w := newWorld(t, binary, files)
-	w.start()
+	w := newScene(t, binary, files)
+	w.Start()
 	asks := map[string]*guest{}
 	for _, network := range networks {
 		for i, app := range []string{network + "-a", network + "-b"} {
 			g := w.ipv6Guest(app, network)
 			onLink, onEC2 := g.at(fmt.Sprintf("[%s%%%d]:80", linkServer, g.index(t))), g.at(ec2Server)
-			own := addresses(g.port)[len(addresses(g.port))-1]
+			own := world.Addresses(g.port)[len(world.Addresses(g.port))-1]
 			asks[app+" asks from its own link-local address"] = onLink.asking(g.linkLocal(t))
 			asks[app+" asks from a made up link-local address"] = onLink.asking(g.pretend(t, fmt.Sprintf("fe80::d15c:%d", i), 0))
 			if network != "four" {
@@ -62,13 +63,13 @@ func overIPv6(t *testing.T, binary string) {
 		}
 	}
 	for what, g := range asks {
-		w.await(what, func() error { return g.expect("/latest/user-data", http.StatusOK, "I am "+g.app) })
+		w.Await(what, func() error { return g.expect("/latest/user-data", http.StatusOK, "I am "+g.app) })
 	}
 	// The other one has gone silent, so that nothing but the network itself could know better.
 	const stolen = "fd00:11:4::d15c:0"
 	silent, thief := asks["slaac-a asks from its address"], asks["slaac-b asks from its address"]
 	silent.eth0(t, func(h *netlink.Handle, link netlink.Link) error { return h.LinkSetDown(link) })
-	forget(t, w.namespaceOf(silent.port), stolen)
+	forget(t, w.NamespaceOf(silent.port), stolen)
 	thief = thief.asking(thief.pretend(t, stolen, unix.IFA_F_NODAD))
 	if a, err := thief.brief().ask("/latest/user-data"); err == nil {
 		t.Errorf("slaac-b asks from an address that is slaac-a's: %d %q", a.Status, a.Body)
@@ -83,40 +84,40 @@ func overIPv6(t *testing.T, binary string) {
 func duplicate(t *testing.T, binary string) {
 	const mac = "00:16:3e:00:01:01"
 	device := newEVEDevice(t, "iptables-nft")
-	device.network(1, mac+",id:*,10.1.0.5,"+uuidOf("web"))
-	web, other := device.guest("web", 1, 1, mac), newMachine(t)
-	device.sh(`
+	device.network(1, mac+",id:*,10.1.0.5,"+world.UUIDOf("web"))
+	web, other := device.guest("web", 1, 1, mac), world.NewMachine(t)
+	device.Sh(`
 		ip link add other type veth peer name eth0 netns %s
 		ip link set other master bn1 up`, other.Path())
-	other.sh("ip link set eth0 up; ip addr add %s/64 dev eth0 nodad", linkServer)
+	other.Sh("ip link set eth0 up; ip addr add %s/64 dev eth0 nodad", linkServer)
 
-	w := newWorld(t, device.program(binary), map[string]string{
+	w := newScene(t, device.Program(binary), map[string]string{
 		"bn1.yaml": attachedYAML("one", "bridge: bn1"),
-		"web.yaml": appYAML("web", "one", "", fmt.Sprintf("adapters: [{name: eth0, network: one, mac: %q}]", mac)),
+		"web.yaml": world.AppYAML("web", "one", "", fmt.Sprintf("adapters: [{name: eth0, network: one, mac: %q}]", mac)),
 	})
-	w.start()
-	w.await("error of network", func() error { return w.networkError("one", linkServer) })
-	must(t, web.expect("/latest/user-data", http.StatusOK, "I am web"))
+	w.Start()
+	w.Await("error of network", func() error { return w.NetworkError("one", linkServer) })
+	world.Must(t, web.expect("/latest/user-data", http.StatusOK, "I am web"))
 	onLink := web.at(fmt.Sprintf("[%s%%%d]:80", linkServer, web.index(t)))
 	if a, err := onLink.brief().ask("/latest/user-data"); err == nil {
 		t.Errorf("web is answered on the link: %d %q", a.Status, a.Body)
 	}
 
-	other.sh("ip link del eth0")
-	w.await("end of error", func() error { return w.networkError("one", "") })
-	w.await("web on the link", func() error { return onLink.expect("/latest/user-data", http.StatusOK, "I am web") })
+	other.Sh("ip link del eth0")
+	w.Await("end of error", func() error { return w.NetworkError("one", "") })
+	w.Await("web on the link", func() error { return onLink.expect("/latest/user-data", http.StatusOK, "I am web") })
 }
 
 // ipv6Guest attaches a guest to an app's adapter. It waits until the guest has made its address where that is its own
 // business.
-func (w *world) ipv6Guest(app, network string) *guest {
-	w.t.Helper()
+func (w *scene) ipv6Guest(app, network string) *guest {
+	w.T.Helper()
 	if network != "slaac" {
 		return w.guest(app)
 	}
 	g := w.plugged(app)
-	w.await("address of "+app, func() error {
-		for _, a := range g.ipv6(w.t) {
+	w.Await("address of "+app, func() error {
+		for _, a := range g.ipv6(w.T) {
 			if a.IP.String() == g.address() && a.Flags&unix.IFA_F_TENTATIVE == 0 {
 				return nil
 			}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/lf-edge/eve-metadata/tests/world"
 )
 
 // isolation: whoever asks reads its own metadata or none, whatever it says about itself.
@@ -22,31 +24,31 @@ import (
 // Phases: read everything as everybody, looking for what others own; lie in every way that proxies and
 // clouds believe; ask from an address that is nobody's, and, as the router, from one that is another's.
 func isolation(t *testing.T, binary string) {
-	w := newWorld(t, binary, map[string]string{
-		"blue.yaml":   netYAML("blue", "10.11.12.0/24") + "routes: [{to: 192.0.2.0/24, via: 10.11.12.7}]\n",
-		"green.yaml":  netYAML("green", "10.11.12.0/24"),
-		"web.yaml":    appYAML("frontend", "blue", "10.11.12.5"),
-		"pump.yaml":   appYAML("pumphouse", "blue", "10.11.12.6"),
-		"router.yaml": appYAML("gatehouse", "blue", "10.11.12.7"),
-		"absent.yaml": appYAML("warehouse", "blue", "10.11.12.8"),
-		"db.yaml":     appYAML("database", "green", "10.11.12.5"),
+	w := newScene(t, binary, map[string]string{
+		"blue.yaml":   world.NetYAML("blue", "10.11.12.0/24") + "routes: [{to: 192.0.2.0/24, via: 10.11.12.7}]\n",
+		"green.yaml":  world.NetYAML("green", "10.11.12.0/24"),
+		"web.yaml":    world.AppYAML("frontend", "blue", "10.11.12.5"),
+		"pump.yaml":   world.AppYAML("pumphouse", "blue", "10.11.12.6"),
+		"router.yaml": world.AppYAML("gatehouse", "blue", "10.11.12.7"),
+		"absent.yaml": world.AppYAML("warehouse", "blue", "10.11.12.8"),
+		"db.yaml":     world.AppYAML("database", "green", "10.11.12.5"),
 	})
-	w.start()
+	w.Start()
 	guests := []*guest{w.guest("frontend"), w.guest("pumphouse"), w.guest("database")}
 	for _, g := range guests {
 		for path, a := range g.askAll(t, slices.Collect(maps.Keys(w.listed(g.app))), 8) {
 			for _, other := range guests {
-				if other.app != g.app && (strings.Contains(a.Body, other.app) || strings.Contains(a.Body, uuidOf(other.app))) {
+				if other.app != g.app && (strings.Contains(a.Body, other.app) || strings.Contains(a.Body, world.UUIDOf(other.app))) {
 					t.Errorf("%s reads of %s in %s: %q", g.app, other.app, path, a.Body)
 				}
 			}
 		}
 		for _, path := range userDataPaths() {
-			must(t, g.expect(path, http.StatusOK, "I am "+g.app))
+			world.Must(t, g.expect(path, http.StatusOK, "I am "+g.app))
 		}
 	}
 	for _, g := range guests {
-		for name, request := range lies("10.11.12.6", uuidOf("pumphouse")) {
+		for name, request := range lies("10.11.12.6", world.UUIDOf("pumphouse")) {
 			a, err := g.say(request)
 			if err != nil {
 				t.Errorf("%s says %s: %v", g.app, name, err)
@@ -74,7 +76,7 @@ func isolation(t *testing.T, binary string) {
 			t.Errorf("from another's address, gatehouse asks %s: status %d, %q", path, a.Status, a.Body)
 		}
 	}
-	must(t, guests[0].expect("/latest/user-data", http.StatusOK, "I am frontend"))
+	world.Must(t, guests[0].expect("/latest/user-data", http.StatusOK, "I am frontend"))
 }
 
 // someOf leaves out what other versions have too: strangers are kept waiting for each answer.
@@ -123,12 +125,12 @@ func lies(address, uuid string) map[string]string {
 // from the first moment on, and as pump on its old connection; remove newcomer, and read from its address as somebody else.
 func reusedAddress(t *testing.T, binary string) {
 	const address = "10.11.12.6"
-	w := newWorld(t, binary, map[string]string{
-		"blue.yaml": netYAML("blue", "10.11.12.0/24"),
-		"web.yaml":  appYAML("web", "blue", "10.11.12.5"),
-		"six.yaml":  appYAML("pump", "blue", address, "metadataType: drive"),
+	w := newScene(t, binary, map[string]string{
+		"blue.yaml": world.NetYAML("blue", "10.11.12.0/24"),
+		"web.yaml":  world.AppYAML("web", "blue", "10.11.12.5"),
+		"six.yaml":  world.AppYAML("pump", "blue", address, "metadataType: drive"),
 	})
-	w.start()
+	w.Start()
 	pump := w.guest("pump")
 	old, err := pump.connect()
 	if err != nil {
@@ -138,16 +140,16 @@ func reusedAddress(t *testing.T, binary string) {
 	if a, err := old.say(requestFor("/latest/user-data", "")); err != nil || a.Body != "I am pump" {
 		t.Fatalf("pump reads %q, %v", a.Body, err)
 	}
-	if w.drive(uuidOf("pump")) == nil {
+	if w.Drive(world.UUIDOf("pump")) == nil {
 		t.Error("pump has no drive")
 	}
 
-	w.save("six.yaml", appYAML("newcomer", "blue", address))
+	w.Save("six.yaml", world.AppYAML("newcomer", "blue", address))
 	newcomer := w.guest("newcomer")
 	if got := newcomer.address(); got != address {
 		t.Fatalf("newcomer has the address %s, want %s", got, address)
 	}
-	w.await("newcomer's user data", func() error {
+	w.Await("newcomer's user data", func() error {
 		a, err := newcomer.ask("/latest/user-data")
 		if strings.Contains(a.Body, "pump") {
 			t.Fatalf("newcomer reads %q", a.Body)
@@ -157,20 +159,20 @@ func reusedAddress(t *testing.T, binary string) {
 		}
 		return err
 	})
-	must(t, old.conn.SetDeadline(time.Now().Add(shut)))
+	world.Must(t, old.conn.SetDeadline(time.Now().Add(shut)))
 	if a, err := old.say(requestFor("/latest/user-data", "")); err == nil {
 		t.Errorf("on its old connection, pump reads %d %q", a.Status, a.Body)
 	}
 	if pump.attached() {
 		t.Error("pump is still attached")
 	}
-	if w.drive(uuidOf("pump")) != nil {
+	if w.Drive(world.UUIDOf("pump")) != nil {
 		t.Error("pump still has its drive")
 	}
 
-	w.remove("six.yaml")
-	w.await("removal of newcomer", func() error {
-		if _, there := w.apps()["newcomer"]; there || newcomer.attached() {
+	w.Remove("six.yaml")
+	w.Await("removal of newcomer", func() error {
+		if _, there := w.Apps()["newcomer"]; there || newcomer.attached() {
 			return fmt.Errorf("status: %t, attached: %t", there, newcomer.attached())
 		}
 		return nil
@@ -180,5 +182,5 @@ func reusedAddress(t *testing.T, binary string) {
 	if a, err := heir.brief().ask("/latest/user-data"); err == nil {
 		t.Errorf("a removed app's address asks: status %d, %q", a.Status, a.Body)
 	}
-	must(t, web.expect("/latest/user-data", http.StatusOK, "I am web"))
+	world.Must(t, web.expect("/latest/user-data", http.StatusOK, "I am web"))
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/lf-edge/eve-metadata/pkg/eve"
 	"github.com/lf-edge/eve-metadata/pkg/pubsub"
 	"github.com/lf-edge/eve-metadata/pkg/pubsub/socket"
+	"github.com/lf-edge/eve-metadata/tests/world"
 )
 
 // reports: what a guest says is kept and published, once, for as long as the app is there and of that
@@ -29,16 +30,16 @@ import (
 func reports(t *testing.T, binary string) {
 	const posted, offered = "windows openstack-password", "legacy cloudstack-password"
 	app := func(name, address string, more ...string) string {
-		return appYAML(name, "blue", address, more...)
+		return world.AppYAML(name, "blue", address, more...)
 	}
-	w := newWorld(t, binary, map[string]string{
-		"blue.yaml":    netYAML("blue", "10.11.12.0/24"),
+	w := newScene(t, binary, map[string]string{
+		"blue.yaml":    world.NetYAML("blue", "10.11.12.0/24"),
 		"windows.yaml": app("windows", "10.11.12.5"),
 		"legacy.yaml":  app("legacy", "10.11.12.6", "password: hunter2"),
 	})
-	w.start()
+	w.Start()
 	windows, legacy := w.guest("windows"), w.guest("legacy")
-	must(t,
+	world.Must(t,
 		windows.password("GET", "", 200, ""), windows.password("POST", "", 200, ""), windows.password("GET", "", 200, ""),
 		windows.password("POST", "c2VjcmV0", 200, ""), windows.password("POST", "YW5vdGhlcg", 409, ""),
 		windows.password("GET", "", 200, "c2VjcmV0"), legacy.password("GET", "", 200, ""),
@@ -48,37 +49,37 @@ func reports(t *testing.T, binary string) {
 	)
 	w.awaitReports(posted, offered)
 
-	must(t, w.service.Kill())
-	w.start()
-	must(t,
+	world.Must(t, w.Service.Kill())
+	w.Start()
+	world.Must(t,
 		windows.password("GET", "", 200, "c2VjcmV0"), windows.password("POST", "YW5vdGhlcg", 409, ""),
 		legacy.domU("send_my_password", "saved_password"),
 	)
 	w.awaitReports(posted, offered)
 
 	// The first-boot work is done again: the guest makes up another password.
-	w.save("windows.yaml", app("windows", "10.11.12.5", "cloudInitVersion: 2"))
-	w.save("legacy.yaml", app("legacy", "10.11.12.6", "password: correct horse"))
-	w.await("new version", func() error { return windows.password("GET", "", 200, "") })
-	w.await("new password", func() error { return legacy.domU("send_my_password", "correct horse") })
-	must(t, windows.password("POST", "YW5vdGhlcg", 200, ""), windows.password("GET", "", 200, "YW5vdGhlcg"))
+	w.Save("windows.yaml", app("windows", "10.11.12.5", "cloudInitVersion: 2"))
+	w.Save("legacy.yaml", app("legacy", "10.11.12.6", "password: correct horse"))
+	w.Await("new version", func() error { return windows.password("GET", "", 200, "") })
+	w.Await("new password", func() error { return legacy.domU("send_my_password", "correct horse") })
+	world.Must(t, windows.password("POST", "YW5vdGhlcg", 200, ""), windows.password("GET", "", 200, "YW5vdGhlcg"))
 
 	// Switched off is not gone.
-	w.save("windows.yaml", app("windows", "10.11.12.5", "cloudInitVersion: 2", "activate: false"))
-	w.await("windows to be switched off", func() error { return gone(w, "windows") })
+	w.Save("windows.yaml", app("windows", "10.11.12.5", "cloudInitVersion: 2", "activate: false"))
+	w.Await("windows to be switched off", func() error { return gone(w, "windows") })
 	w.awaitReports(posted, offered)
-	w.remove("legacy.yaml")
+	w.Remove("legacy.yaml")
 	w.awaitReports(posted)
-	w.remove("windows.yaml")
+	w.Remove("windows.yaml")
 	w.awaitReports()
-	w.save("windows.yaml", app("windows", "10.11.12.5", "cloudInitVersion: 2"))
+	w.Save("windows.yaml", app("windows", "10.11.12.5", "cloudInitVersion: 2"))
 	again := w.guest("windows")
-	must(t, again.password("GET", "", 200, ""))
+	world.Must(t, again.password("GET", "", 200, ""))
 }
 
 // gone objects while an app has an adapter.
-func gone(w *world, app string) error {
-	for _, a := range w.apps()[app].AppNetAdapterList {
+func gone(w *scene, app string) error {
+	for _, a := range w.Apps()[app].AppNetAdapterList {
 		if a.VifUsed != "" {
 			return fmt.Errorf("%s is there", a.VifUsed)
 		}
@@ -105,15 +106,15 @@ func (g *guest) domU(request, want string) error {
 }
 
 // awaitReports returns when what is published of guests is what is wanted: apps and subjects.
-func (w *world) awaitReports(want ...string) {
-	w.t.Helper()
+func (w *scene) awaitReports(want ...string) {
+	w.T.Helper()
 	slices.Sort(want)
-	names := map[string]string{uuidOf("windows"): "windows", uuidOf("legacy"): "legacy"}
-	w.await("reports", func() error {
-		ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+	names := map[string]string{world.UUIDOf("windows"): "windows", world.UUIDOf("legacy"): "legacy"}
+	w.Await("reports", func() error {
+		ctx, cancel := context.WithTimeout(w.T.Context(), world.Patience)
 		defer cancel()
 		var got []string
-		err := pubsub.Subscribe(ctx, &socket.Driver{Root: w.root}, report.Topic(), func(e pubsub.Event[eve.InstanceReport]) {
+		err := pubsub.Subscribe(ctx, &socket.Driver{Root: w.Root}, report.Topic(), func(e pubsub.Event[eve.InstanceReport]) {
 			switch e.Kind {
 			case pubsub.Create:
 				got = append(got, names[e.Value.AppUUID.String()]+" "+e.Value.Subject)

@@ -39,11 +39,11 @@ import (
 // refused; kill -9 and start; SIGTERM and start; after each, read everything again and look at
 // namespaces, links, addresses, drives and topics.
 func restarts(t *testing.T, binary string) {
-	w := newWorld(t, binary, nil)
-	if err := os.CopyFS(w.manifests, examples.FS); err != nil {
+	w := newScene(t, binary, nil)
+	if err := os.CopyFS(w.Manifests, examples.FS); err != nil {
 		t.Fatal(err)
 	}
-	w.start()
+	w.Start()
 	guests := map[string]*guest{
 		"web": w.guest("web"), "db": w.guest("db"),
 		"edge in blue": w.guestOn("edge", "eth0"), "edge in green": w.guestOn("edge", "eth1"),
@@ -74,35 +74,35 @@ func restarts(t *testing.T, binary string) {
 		same(strings.Join(append([]string{"the attempt of a second service"}, args...), " "))
 	}
 	for range 2 {
-		if err := w.service.Kill(); err != nil {
+		if err := w.Service.Kill(); err != nil {
 			t.Fatal(err)
 		}
-		w.start()
+		w.Start()
 		same("kill -9")
 	}
-	if err := w.service.Stop(); err != nil {
+	if err := w.Service.Stop(); err != nil {
 		t.Errorf("stop service: %v", err)
 	}
-	w.start()
+	w.Start()
 	same("SIGTERM")
 }
 
 // refuseSecond starts another service on the same root, which has to say why it will not.
-func (w *world) refuseSecond(args []string) {
-	w.t.Helper()
-	_, err := w.run(append([]string{"run", "--root", w.root}, args...)...)
+func (w *scene) refuseSecond(args []string) {
+	w.T.Helper()
+	_, err := w.Run(append([]string{"run", "--root", w.Root}, args...)...)
 	exit, refused := errors.AsType[*exec.ExitError](err)
 	if !refused || exit.ExitCode() != 1 || !strings.Contains(err.Error(), "another eve-metadata is running here, stop it or choose another --root") {
-		w.t.Errorf("second service: %v; want exit code 1 and the reason", err)
+		w.T.Errorf("second service: %v; want exit code 1 and the reason", err)
 	}
 }
 
 // listed is what `render` lists for an app, by path: the type, and a body of which only the size is right.
-func (w *world) listed(app string) map[string]answer {
-	w.t.Helper()
-	list, err := w.run("render", "--root", w.root, app)
+func (w *scene) listed(app string) map[string]answer {
+	w.T.Helper()
+	list, err := w.Run("render", "--root", w.Root, app)
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	documents := make(map[string]answer)
 	for line := range strings.Lines(string(list)) {
@@ -110,7 +110,7 @@ func (w *world) listed(app string) map[string]answer {
 		size, kind, _ := strings.Cut(strings.TrimSpace(rest), " ")
 		n, err := strconv.Atoi(size)
 		if err != nil {
-			w.t.Fatalf("render %s: %q: %v", app, line, err)
+			w.T.Fatalf("render %s: %q: %v", app, line, err)
 		}
 		documents[path] = answer{Status: http.StatusOK, Type: strings.TrimSpace(kind), Body: strings.Repeat("?", n)}
 	}
@@ -118,23 +118,23 @@ func (w *world) listed(app string) map[string]answer {
 }
 
 // crawl has every guest read everything that is there for it.
-func (w *world) crawl(guests map[string]*guest, listed map[string]map[string]answer) map[string]map[string]answer {
-	w.t.Helper()
+func (w *scene) crawl(guests map[string]*guest, listed map[string]map[string]answer) map[string]map[string]answer {
+	w.T.Helper()
 	all := make(map[string]map[string]answer)
 	for name, g := range guests {
-		all[name] = g.askAll(w.t, slices.Collect(maps.Keys(listed[g.app])), 4)
+		all[name] = g.askAll(w.T, slices.Collect(maps.Keys(listed[g.app])), 4)
 	}
 	return all
 }
 
 // compare compares what a guest reads with what `render` shows: status, type and size of everything,
 // and every byte of the newest and the oldest version of each dialect.
-func (w *world) compare(name, app string, listed, read map[string]answer) {
-	w.t.Helper()
+func (w *scene) compare(name, app string, listed, read map[string]answer) {
+	w.T.Helper()
 	for path, a := range read {
 		want := listed[path]
 		if a.Status != want.Status || a.Type != want.Type || len(a.Body) != len(want.Body) || a.ETag == "" {
-			w.t.Errorf("%s asks %s: status %d, type %q, %d bytes, ETag %s; rendered are %d bytes of type %q",
+			w.T.Errorf("%s asks %s: status %d, type %q, %d bytes, ETag %s; rendered are %d bytes of type %q",
 				name, path, a.Status, a.Type, len(a.Body), a.ETag, len(want.Body), want.Type)
 		}
 		if !slices.ContainsFunc([]string{"/openstack/latest", "/openstack/2012", "/latest", "/ec2/1.0", "/nocloud"}, func(tree string) bool {
@@ -142,12 +142,12 @@ func (w *world) compare(name, app string, listed, read map[string]answer) {
 		}) {
 			continue
 		}
-		body, err := w.run("render", "--root", w.root, app, path)
+		body, err := w.Run("render", "--root", w.Root, app, path)
 		if err != nil {
-			w.t.Fatal(err)
+			w.T.Fatal(err)
 		}
 		if diff := cmp.Diff(string(body), a.Body); diff != "" {
-			w.t.Errorf("%s asks %s: body (-rendered +read):\n%s", name, path, elide(diff))
+			w.T.Errorf("%s asks %s: body (-rendered +read):\n%s", name, path, elide(diff))
 		}
 	}
 }
@@ -166,26 +166,26 @@ type file struct {
 }
 
 // state looks at everything.
-func (w *world) state() state {
-	w.t.Helper()
-	s := state{map[string]uint64{}, map[string]plan.Namespace{}, map[string]file{}, w.apps()}
-	k := kernel.New(w.root)
+func (w *scene) state() state {
+	w.T.Helper()
+	s := state{map[string]uint64{}, map[string]plan.Namespace{}, map[string]file{}, w.Apps()}
+	k := kernel.New(w.Root)
 	names, err := k.Names()
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	for _, name := range names {
 		session, err := k.Open(plan.Network{Namespace: name, Bridge: plan.Bridge{Name: intake.BridgeName}})
 		if err != nil {
-			w.t.Fatal(err)
+			w.T.Fatal(err)
 		}
 		seen, err := session.Observe()
 		s.Namespaces[name], s.Networks[name] = session.ID(), seen[name]
 		if err := errors.Join(err, session.Close()); err != nil {
-			w.t.Fatal(err)
+			w.T.Fatal(err)
 		}
 	}
-	drives := os.DirFS(msrv.Drives(w.root))
+	drives := os.DirFS(msrv.Drives(w.Root))
 	err = fs.WalkDir(drives, ".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
@@ -199,7 +199,7 @@ func (w *world) state() state {
 		return err
 	})
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	return s
 }

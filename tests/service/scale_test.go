@@ -28,6 +28,7 @@ import (
 	"github.com/lf-edge/eve-metadata/tests/netns/sandbox"
 	"github.com/lf-edge/eve-metadata/tests/program"
 	"github.com/lf-edge/eve-metadata/tests/tool"
+	"github.com/lf-edge/eve-metadata/tests/world"
 )
 
 // sample is how many guests of many ask.
@@ -59,7 +60,7 @@ func BenchmarkScale(b *testing.B) {
 			total := map[string]float64{}
 			for range b.N {
 				b.StopTimer()
-				w := newWorld(b, binary, manyYAML(tt.networks, tt.apps))
+				w := newScene(b, binary, manyYAML(tt.networks, tt.apps))
 				w.manyOnce(b, tt.networks, tt.apps, total)
 				b.StartTimer()
 			}
@@ -71,12 +72,12 @@ func BenchmarkScale(b *testing.B) {
 }
 
 // manyOnce starts the service with the timer on, has guests ask, and ends it. It adds to the metrics.
-func (w *world) manyOnce(b *testing.B, networks, apps int, total map[string]float64) {
+func (w *scene) manyOnce(b *testing.B, networks, apps int, total map[string]float64) {
 	b.Helper()
 	each := func(d time.Duration) float64 { return d.Seconds() * 1000 / float64(networks*apps) }
 	b.StartTimer()
 	start := time.Now()
-	w.start("--ephemeral")
+	w.Start("--ephemeral")
 	total["ready-ms"] += each(time.Since(start))
 	b.StopTimer()
 	w.allKnown(networks * apps)
@@ -84,18 +85,18 @@ func (w *world) manyOnce(b *testing.B, networks, apps int, total map[string]floa
 	for i := range sample {
 		app := appOfMany(i*networks/sample, i*apps/sample)
 		g := w.guest(app)
-		w.await(app, func() error { return g.expect("/latest/user-data", http.StatusOK, "I am "+app) })
+		w.Await(app, func() error { return g.expect("/latest/user-data", http.StatusOK, "I am "+app) })
 	}
-	service := memoryOf(b, "Rss:", w.service.PID())
+	service := memoryOf(b, "Rss:", w.Service.PID())
 	total["service-rss-MB"] += service
 	total["servers-rss-MB"] += memoryOf(b, "Rss:", servers...)
 	total["servers-pss-MB"] += memoryOf(b, "Pss:", servers...)
 	end := time.Now()
-	if err := w.service.Stop(); err != nil {
+	if err := w.Service.Stop(); err != nil {
 		b.Fatal(err)
 	}
 	total["gone-ms"] += each(time.Since(end))
-	left, err := kernel.New(w.root).Names()
+	left, err := kernel.New(w.Root).Names()
 	if err != nil || len(left) != 0 || len(w.servers()) != 0 {
 		b.Errorf("%d namespaces and %d servers are left: %v", len(left), len(w.servers()), err)
 	}
@@ -106,10 +107,10 @@ func manyYAML(networks, apps int) map[string]string {
 	files := map[string]string{}
 	for n := range networks {
 		network := fmt.Sprint("n", n)
-		files[network+".yaml"] = netYAML(network, "10.11.0.0/16")
+		files[network+".yaml"] = world.NetYAML(network, "10.11.0.0/16")
 		for i := range apps {
 			app := appOfMany(n, i)
-			files[app+".yaml"] = appYAML(app, network, "dhcp")
+			files[app+".yaml"] = world.AppYAML(app, network, "dhcp")
 		}
 	}
 	return files
@@ -119,18 +120,18 @@ func manyYAML(networks, apps int) map[string]string {
 func appOfMany(network, app int) string { return fmt.Sprintf("a%d-%d", network, app) }
 
 // allKnown returns when the server knows so many apps.
-func (w *world) allKnown(apps int) {
-	w.t.Helper()
-	w.awaitLogs(apps, map[string]any{"msg": "instance known"})
-	if got := len(published(w, topics.Own().AppStatus)); got != apps {
-		w.t.Errorf("%d apps are published, want %d", got, apps)
+func (w *scene) allKnown(apps int) {
+	w.T.Helper()
+	w.AwaitLogs(apps, map[string]any{"msg": "instance known"})
+	if got := len(world.Published(w.World, topics.Own().AppStatus)); got != apps {
+		w.T.Errorf("%d apps are published, want %d", got, apps)
 	}
 }
 
 // allServers returns the DHCP and DNS servers as soon as there is one for each network.
-func (w *world) allServers(networks int) (pids []int) {
-	w.t.Helper()
-	w.await("servers", func() error {
+func (w *scene) allServers(networks int) (pids []int) {
+	w.T.Helper()
+	w.Await("servers", func() error {
 		if pids = w.servers(); len(pids) != networks {
 			return fmt.Errorf("there are %d", len(pids))
 		}
@@ -167,20 +168,20 @@ func TestOneOfMany(t *testing.T) {
 	sandbox.Need(t)
 	tool.Need(t, "/usr/sbin/dnsmasq", "dnsmasq-base")
 	const many = plan.MaxBridgePorts + 200
-	w := newWorld(t, program.Build(t), manyYAML(1, many))
-	w.start()
+	w := newScene(t, program.Build(t), manyYAML(1, many))
+	w.Start()
 	w.allKnown(many)
 	server := w.server()
-	before, files := w.apps(), w.serverFiles()
+	before, files := w.Apps(), w.serverFiles()
 
 	changes := w.watchLinks(before[appOfMany(0, 0)].AppNetAdapterList[0].Network.String())
-	w.save("newcomer.yaml", appYAML("newcomer", "n0", "dhcp"))
+	w.Save("newcomer.yaml", world.AppYAML("newcomer", "n0", "dhcp"))
 	newcomer := w.guest("newcomer")
-	must(t, newcomer.expect("/latest/user-data", http.StatusOK, "I am newcomer"))
-	w.await("newcomer's files", func() error { return onlyMore(files, w.serverFiles(), newcomer.address(), "dhcp-hosts", "hosts") })
-	w.remove("newcomer.yaml")
-	w.await("end of newcomer", func() error {
-		if after := w.apps(); !maps.EqualFunc(before, after, sameStatus) {
+	world.Must(t, newcomer.expect("/latest/user-data", http.StatusOK, "I am newcomer"))
+	w.Await("newcomer's files", func() error { return onlyMore(files, w.serverFiles(), newcomer.address(), "dhcp-hosts", "hosts") })
+	w.Remove("newcomer.yaml")
+	w.Await("end of newcomer", func() error {
+		if after := w.Apps(); !maps.EqualFunc(before, after, sameStatus) {
 			return fmt.Errorf("%d apps, and not as before", len(after))
 		}
 		return onlyMore(files, w.serverFiles(), "")
@@ -204,17 +205,17 @@ func TestOneOfMany(t *testing.T) {
 func sameStatus(a, b eve.AppNetworkStatus) bool { return reflect.DeepEqual(a, b) }
 
 // watchLinks notes on which interfaces of a network something changes, until it is asked for their names.
-func (w *world) watchLinks(network string) (names func() []string) {
-	w.t.Helper()
-	ns, err := netns.Open(nim.NamespacePath(w.root, network))
+func (w *scene) watchLinks(network string) (names func() []string) {
+	w.T.Helper()
+	ns, err := netns.Open(nim.NamespacePath(w.Root, network))
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	changed, done := make(chan netlink.LinkUpdate), make(chan struct{})
 	handle := ns.Handle()
 	err = netlink.LinkSubscribeWithOptions(changed, done, netlink.LinkSubscribeOptions{Namespace: &handle})
 	if err = errors.Join(err, ns.Close()); err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	seen := map[string]bool{}
 	ended := make(chan struct{})
@@ -232,11 +233,11 @@ func (w *world) watchLinks(network string) (names func() []string) {
 }
 
 // serverFiles returns what the only server has been told, by name of file, without its leases.
-func (w *world) serverFiles() map[string]string {
-	w.t.Helper()
-	paths, err := filepath.Glob(filepath.Join(w.root, "run/mdnim-dnsmasq/*/*"))
+func (w *scene) serverFiles() map[string]string {
+	w.T.Helper()
+	paths, err := filepath.Glob(filepath.Join(w.Root, "run/mdnim-dnsmasq/*/*"))
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	files := map[string]string{}
 	for _, path := range paths {

@@ -14,7 +14,7 @@
 // Network: every scenario makes its own, below a root of its own, in the sandbox's namespaces. Guests
 // are namespaces with the guest end of a veth (guestns) and a plain HTTP client in them.
 //
-// Phases: see the scenarios; world_test.go has what they share.
+// Phases: see the scenarios; package world and guest_test.go have what they share.
 package service_test
 
 import (

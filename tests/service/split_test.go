@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/lf-edge/eve-metadata/examples"
+	"github.com/lf-edge/eve-metadata/tests/world"
 )
 
 // kills is how often each of the processes is killed.
@@ -33,12 +34,12 @@ const kills = 20
 // Phases: start split, as another user; look at what msrv may do; kill -9 feed, nim and msrv in turn, and
 // wait for each to be back; ask again; end the service, by a signal and by kill -9, and see all of it end.
 func split(t *testing.T, binary string) {
-	w := newWorld(t, binary, nil)
-	letOthersPass(t, w.root)
-	if err := os.CopyFS(w.manifests, examples.FS); err != nil {
+	w := newScene(t, binary, nil)
+	letOthersPass(t, w.Root)
+	if err := os.CopyFS(w.Manifests, examples.FS); err != nil {
 		t.Fatal(err)
 	}
-	w.start("--split", "--user", "nobody")
+	w.Start("--split", "--user", "nobody")
 	guests := []*guest{w.guest("web"), w.guest("db")}
 	w.checkPrivileges()
 	before := w.state()
@@ -64,23 +65,23 @@ func split(t *testing.T, binary string) {
 		}
 	}
 	for _, g := range guests {
-		must(t, g.expect("/latest/meta-data/local-ipv4", http.StatusOK, g.address()))
+		world.Must(t, g.expect("/latest/meta-data/local-ipv4", http.StatusOK, g.address()))
 	}
-	if err := w.service.Stop(); err != nil {
+	if err := w.Service.Stop(); err != nil {
 		t.Errorf("stop service: %v", err)
 	}
 	w.awaitNoChildren()
-	w.start("--split", "--user", "nobody")
-	if err := w.service.Kill(); err != nil {
+	w.Start("--split", "--user", "nobody")
+	if err := w.Service.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	w.awaitNoChildren()
 }
 
 // awaitNoChildren returns when none of the service's processes is left.
-func (w *world) awaitNoChildren() {
-	w.t.Helper()
-	w.await("end of the service's processes", func() error {
+func (w *scene) awaitNoChildren() {
+	w.T.Helper()
+	w.Await("end of the service's processes", func() error {
 		for _, process := range []string{"feed", "nim", "msrv"} {
 			if pid, err := w.child(process); err == nil {
 				return fmt.Errorf("%s is there, as process %d", process, pid)
@@ -101,12 +102,12 @@ func letOthersPass(t *testing.T, path string) {
 }
 
 // child finds one of the service's processes, by the command that it runs.
-func (w *world) child(name string) (pid int, err error) {
+func (w *scene) child(name string) (pid int, err error) {
 	all, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
 		return 0, err
 	}
-	begin := strings.Join(slices.Concat([]string{w.binary}, strings.Fields(name), []string{"--root", w.root, ""}), "\x00")
+	begin := strings.Join(slices.Concat([]string{w.Binary}, strings.Fields(name), []string{"--root", w.Root, ""}), "\x00")
 	for _, path := range all {
 		line, err := os.ReadFile(path)
 		if err != nil || !strings.HasPrefix(string(line), begin) {
@@ -118,29 +119,29 @@ func (w *world) child(name string) (pid int, err error) {
 }
 
 // killChild kills one of the service's processes and waits until the next one does what it is there for.
-func (w *world) killChild(name string) {
-	w.t.Helper()
-	ready := w.journal.count(map[string]any{"msg": "ready"})
+func (w *scene) killChild(name string) {
+	w.T.Helper()
+	ready := w.Journal.Count(map[string]any{"msg": "ready"})
 	old, err := w.child(name)
 	if err == nil {
 		err = syscall.Kill(old, syscall.SIGKILL)
 	}
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
-	w.awaitLogs(ready+1, map[string]any{"msg": "ready"})
+	w.AwaitLogs(ready+1, map[string]any{"msg": "ready"})
 }
 
 // checkPrivileges looks at what the process has that guests talk to.
-func (w *world) checkPrivileges() {
-	w.t.Helper()
+func (w *scene) checkPrivileges() {
+	w.T.Helper()
 	pid, err := w.child("msrv")
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	has := make(map[string]string)
 	for line := range strings.Lines(string(status)) {
@@ -156,23 +157,23 @@ func (w *world) checkPrivileges() {
 	}
 	for name, value := range want {
 		if has[name] != value {
-			w.t.Errorf("msrv has %s %q, want %q", name, has[name], value)
+			w.T.Errorf("msrv has %s %q, want %q", name, has[name], value)
 		}
 	}
 	if _, err := os.Stat(fmt.Sprintf("/proc/%d/root/etc", pid)); !errors.Is(err, fs.ErrNotExist) {
-		w.t.Errorf("msrv sees /etc: %v", err)
+		w.T.Errorf("msrv sees /etc: %v", err)
 	}
 	w.checkServers()
 }
 
 // checkServers looks at who the DHCP and DNS servers are, which guests talk to as well.
-func (w *world) checkServers() {
-	w.t.Helper()
+func (w *scene) checkServers() {
+	w.T.Helper()
 	u, err := user.Lookup("dnsmasq")
 	if err != nil || !othersHere() {
 		return // they are who started them
 	}
-	w.await("servers", func() error {
+	w.Await("servers", func() error {
 		servers := w.servers()
 		if len(servers) != 2 {
 			return fmt.Errorf("there are %d, want 2", len(servers))

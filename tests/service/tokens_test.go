@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/lf-edge/eve-metadata/tests/world"
 )
 
 // tokens: a network says whether its guests need EC2's session tokens, which are worth nothing to others, and
@@ -28,18 +30,18 @@ import (
 // Phases: ask in each network with and without a token; tell strict's answers by their packets; read the
 // counters; change a policy.
 func tokens(t *testing.T, binary string) {
-	net := func(name, policy string) string { return netYAML(name, "10.11.12.0/24") + policy }
-	w := newWorld(t, binary, map[string]string{
+	net := func(name, policy string) string { return world.NetYAML(name, "10.11.12.0/24") + policy }
+	w := newScene(t, binary, map[string]string{
 		"open.yaml":   net("open", ""),
 		"strict.yaml": net("strict", "tokens: required\nhopLimit: 3\n"),
 		"none.yaml":   net("none", "tokens: off\n"),
-		"o.yaml":      appYAML("olga", "open", "10.11.12.5"),
-		"a.yaml":      appYAML("alice", "strict", "10.11.12.5"),
-		"b.yaml":      appYAML("bob", "strict", "10.11.12.6"),
-		"n.yaml":      appYAML("nora", "none", "10.11.12.5"),
+		"o.yaml":      world.AppYAML("olga", "open", "10.11.12.5"),
+		"a.yaml":      world.AppYAML("alice", "strict", "10.11.12.5"),
+		"b.yaml":      world.AppYAML("bob", "strict", "10.11.12.6"),
+		"n.yaml":      world.AppYAML("nora", "none", "10.11.12.5"),
 	})
 	metrics := filepath.Join(t.TempDir(), "m")
-	w.start("--metrics", metrics)
+	w.Start("--metrics", metrics)
 	olga, alice, bob, nora := w.guest("olga"), w.guest("alice"), w.guest("bob"), w.guest("nora")
 	of := func(g *guest) string {
 		t.Helper()
@@ -50,7 +52,7 @@ func tokens(t *testing.T, binary string) {
 		return a.Body
 	}
 	o, a, b := of(olga), of(alice), of(bob)
-	must(t,
+	world.Must(t,
 		olga.withToken("", 200), olga.withToken(o, 200), olga.withToken(a, 401), olga.withToken("x", 401),
 		alice.withToken("", 401), alice.withToken(a, 200), alice.withToken(b, 401), bob.withToken(b, 200),
 		nora.withToken("", 200), nora.withToken("x", 200), nora.status(tokenRequest(""), 404),
@@ -76,11 +78,11 @@ func tokens(t *testing.T, binary string) {
 			t.Errorf("no %s in\n%s", want, counters)
 		}
 	}
-	must(t, olga.expect("/metrics", http.StatusNotFound, ""))
+	world.Must(t, olga.expect("/metrics", http.StatusNotFound, ""))
 
-	w.save("strict.yaml", net("strict", "tokens: optional\n"))
-	w.await("another policy", func() error { return alice.withToken("", 200) })
-	must(t, alice.withToken(a, 200)) // one that is out stays good
+	w.Save("strict.yaml", net("strict", "tokens: optional\n"))
+	w.Await("another policy", func() error { return alice.withToken("", 200) })
+	world.Must(t, alice.withToken(a, 200)) // one that is out stays good
 }
 
 // tokenRequest is a request for a token with more headers.
@@ -114,7 +116,7 @@ func (g *guest) hops(request string) (hops int, err error) {
 		if err != nil {
 			return err
 		}
-		return unix.SetsockoptTimeval(packets, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: int64(patience / time.Second)})
+		return unix.SetsockoptTimeval(packets, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: int64(world.Patience / time.Second)})
 	})
 	if err != nil {
 		return 0, err
@@ -150,7 +152,7 @@ func scrape(socket string) (string, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", socket)
 		},
 	}}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), world.Patience)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://metrics/metrics", nil)
 	if err != nil {

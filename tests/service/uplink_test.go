@@ -18,6 +18,7 @@ import (
 
 	"github.com/lf-edge/eve-metadata/nim/plan"
 	"github.com/lf-edge/eve-metadata/tests/tool"
+	"github.com/lf-edge/eve-metadata/tests/world"
 )
 
 // uplinks: guests of a network with an uplink get out, as the host, and nobody gets in; nor do guests of one network get to
@@ -31,55 +32,55 @@ import (
 // everywhere else; repair red; remove all, and look at what is left on the host.
 func uplinks(t *testing.T, binary string) {
 	tool.Need(t, "/usr/sbin/dnsmasq", "dnsmasq-base")
-	host, outside := newMachine(t), newMachine(t)
-	host.sh(`
+	host, outside := world.NewMachine(t), world.NewMachine(t)
+	host.Sh(`
 		ip link add eth0 type veth peer name eth0 netns %s
 		ip link set eth0 up
 		ip addr add 192.0.2.2/24 dev eth0
 		ip addr add 2001:db8::2/64 dev eth0 nodad
 		ip route add default via 192.0.2.1`, outside.Path())
-	outside.sh(`
+	outside.Sh(`
 		ip link set eth0 up
 		ip addr add 192.0.2.1/24 dev eth0
 		ip addr add 2001:db8::1/64 dev eth0 nodad`)
-	outside.greet(":7")
-	outside.serve("/usr/sbin/dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--bind-interfaces",
+	outside.Greet(":7")
+	outside.Serve("/usr/sbin/dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--bind-interfaces",
 		"--listen-address=192.0.2.1", "--address=/www.example.net/192.0.2.80")
 
 	const six = "subnet6: fd00:11:12::/64\n"
-	w := newWorld(t, host.program(binary), map[string]string{
-		"blue.yaml":   netYAML("blue", "10.11.12.0/24") + "port: uplink\ndns: [192.0.2.1]\n" + six,
-		"green.yaml":  netYAML("green", "10.11.12.0/24") + "port: eth0\n" + six,
-		"amber.yaml":  netYAML("amber", "10.99.0.0/24") + "port: uplink\n",
-		"grey.yaml":   netYAML("grey", "10.11.12.0/24") + six,
-		"red.yaml":    netYAML("red", "10.11.12.0/24") + "port: eth9\n",
-		"web.yaml":    appYAML("web", "blue", "10.11.12.5"),
-		"db.yaml":     appYAML("db", "green", "10.11.12.5"),
-		"far.yaml":    appYAML("far", "amber", "10.99.0.5"),
-		"alone.yaml":  appYAML("alone", "grey", "10.11.12.5"),
-		"nobody.yaml": appYAML("nobody", "red", "10.11.12.5"),
+	w := newScene(t, host.Program(binary), map[string]string{
+		"blue.yaml":   world.NetYAML("blue", "10.11.12.0/24") + "port: uplink\ndns: [192.0.2.1]\n" + six,
+		"green.yaml":  world.NetYAML("green", "10.11.12.0/24") + "port: eth0\n" + six,
+		"amber.yaml":  world.NetYAML("amber", "10.99.0.0/24") + "port: uplink\n",
+		"grey.yaml":   world.NetYAML("grey", "10.11.12.0/24") + six,
+		"red.yaml":    world.NetYAML("red", "10.11.12.0/24") + "port: eth9\n",
+		"web.yaml":    world.AppYAML("web", "blue", "10.11.12.5"),
+		"db.yaml":     world.AppYAML("db", "green", "10.11.12.5"),
+		"far.yaml":    world.AppYAML("far", "amber", "10.99.0.5"),
+		"alone.yaml":  world.AppYAML("alone", "grey", "10.11.12.5"),
+		"nobody.yaml": world.AppYAML("nobody", "red", "10.11.12.5"),
 	})
-	w.start()
+	w.Start()
 	web, db, far, alone := w.guest("web"), w.guest("db"), w.guest("far"), w.guest("alone")
 
 	for _, g := range []*guest{web, db, far} {
-		must(t, reaches(g, "192.0.2.1:7", "192.0.2.2"), g.expect("/latest/user-data", http.StatusOK, "I am "+g.app))
+		world.Must(t, reaches(g, "192.0.2.1:7", "192.0.2.2"), g.expect("/latest/user-data", http.StatusOK, "I am "+g.app))
 	}
-	must(t, reaches(web, "[2001:db8::1]:7", "2001:db8::2"), reaches(db, "[2001:db8::1]:7", "2001:db8::2"))
-	must(t, sameFlow(web, db, "192.0.2.1:7", "192.0.2.2"))
-	w.await("name outside", func() error { return web.resolves("www.example.net", "192.0.2.80") })
+	world.Must(t, reaches(web, "[2001:db8::1]:7", "2001:db8::2"), reaches(db, "[2001:db8::1]:7", "2001:db8::2"))
+	world.Must(t, sameFlow(web, db, "192.0.2.1:7", "192.0.2.2"))
+	w.Await("name outside", func() error { return web.resolves("www.example.net", "192.0.2.80") })
 
-	host.greet(":22")
-	greetIn(t, far.Guest, ":22")
-	must(t, reaches(outside, "192.0.2.2:22", "192.0.2.1"), reaches(inside(w.namespaceOf(far.port)), "10.99.0.5:22", "10.99.0.1"))
+	host.Greet(":22")
+	world.MachineOf(t, far.Guest).Greet(":22")
+	world.Must(t, reaches(outside, "192.0.2.2:22", "192.0.2.1"), reaches(inside(w.NamespaceOf(far.port)), "10.99.0.5:22", "10.99.0.1"))
 	blue, amber := w.uplink(host, "blue"), w.uplink(host, "amber")
-	host.sh("ip route add 10.99.0.0/24 via %s", amber.inner) // a way there is, and it is forbidden
+	host.Sh("ip route add 10.99.0.0/24 via %s", amber.inner) // a way there is, and it is forbidden
 	for _, closed := range []string{"192.0.2.2:22", "[2001:db8::2]:22", blue.host + ":22", amber.host + ":22", "10.99.0.5:22"} {
 		if seenAs, err := reach(web, closed); err == nil {
 			t.Errorf("web reaches %s as %s", closed, seenAs)
 		}
 	}
-	outside.sh("ip route add 10.99.0.0/24 via 192.0.2.2; ip route add %s/31 via 192.0.2.2", amber.host)
+	outside.Sh("ip route add 10.99.0.0/24 via 192.0.2.2; ip route add %s/31 via 192.0.2.2", amber.host)
 	for _, closed := range []string{"10.99.0.5:22", amber.inner + ":80"} {
 		for who, from := range map[string]dialer{"the outside": outside, "the host": host} {
 			if seenAs, err := reach(from, closed); err == nil {
@@ -88,21 +89,21 @@ func uplinks(t *testing.T, binary string) {
 		}
 	}
 
-	must(t, unreachable(alone, "192.0.2.1:7"), unreachable(alone, "[2001:db8::1]:7"))
+	world.Must(t, unreachable(alone, "192.0.2.1:7"), unreachable(alone, "[2001:db8::1]:7"))
 
-	w.await("red's error", func() error { return w.networkError("red", `interface "eth9"`) })
-	host.sh("ip link add eth9 type veth peer name eth8")
-	w.await("red's repair", func() error { return w.networkError("red", "") })
+	w.Await("red's error", func() error { return w.NetworkError("red", `interface "eth9"`) })
+	host.Sh("ip link add eth9 type veth peer name eth8")
+	w.Await("red's repair", func() error { return w.NetworkError("red", "") })
 
 	for _, name := range []string{"web", "db", "far", "nobody"} {
-		w.remove(name + ".yaml")
+		w.Remove(name + ".yaml")
 	}
-	w.remove("blue.yaml")
-	w.await("removal of blue's uplink", func() error { return isGone(host, blue.name) })
+	w.Remove("blue.yaml")
+	w.Await("removal of blue's uplink", func() error { return isGone(host, blue.name) })
 	for _, name := range []string{"green", "amber", "red"} {
-		w.remove(name + ".yaml")
+		w.Remove(name + ".yaml")
 	}
-	w.await("removal of all uplinks", func() error {
+	w.Await("removal of all uplinks", func() error {
 		return errors.Join(isGone(host, "mdu"), isGone(host, "100.127."), hasNoTable(host, "eve-metadata"))
 	})
 }
@@ -149,13 +150,13 @@ func unreachable(g *guest, address string) error {
 type uplink struct{ name, host, inner string }
 
 // uplink returns a network's.
-func (w *world) uplink(host *machine, network string) uplink {
-	w.t.Helper()
-	u := uplink{name: plan.UplinkName(w.network(network).UUID.String())}
-	fields := strings.Fields(host.sh("ip -4 -o addr show dev %s", u.name))
+func (w *scene) uplink(host *world.Machine, network string) uplink {
+	w.T.Helper()
+	u := uplink{name: plan.UplinkName(w.Network(network).UUID.String())}
+	fields := strings.Fields(host.Sh("ip -4 -o addr show dev %s", u.name))
 	at := slices.Index(fields, "inet")
 	if at < 0 {
-		w.t.Fatalf("uplink of %s has no address: %q", network, fields)
+		w.T.Fatalf("uplink of %s has no address: %q", network, fields)
 	}
 	addr := netip.MustParsePrefix(fields[at+1]).Addr()
 	u.host, u.inner = addr.String(), addr.Next().String()
@@ -163,15 +164,15 @@ func (w *world) uplink(host *machine, network string) uplink {
 }
 
 // isGone says that the host still has an interface or an address with something in its name.
-func isGone(host *machine, name string) error {
-	if all := host.sh("ip addr"); strings.Contains(all, name) {
+func isGone(host *world.Machine, name string) error {
+	if all := host.Sh("ip addr"); strings.Contains(all, name) {
 		return fmt.Errorf("%q is still there:\n%s", name, all)
 	}
 	return nil
 }
 
 // hasNoTable says that a machine still has tables of nftables whose names begin so.
-func hasNoTable(m *machine, prefix string) error {
+func hasNoTable(m *world.Machine, prefix string) error {
 	return m.Do(func() error {
 		conn, err := nftables.New()
 		if err != nil {

@@ -16,7 +16,9 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/lf-edge/eve-api/go/config"
+
 	"github.com/lf-edge/eve-metadata/tests/tool"
+	"github.com/lf-edge/eve-metadata/tests/world"
 )
 
 // userData: what the user wrote is what the guest reads, byte for byte, whatever it is and by whichever
@@ -37,13 +39,13 @@ func userData(t *testing.T, binary string) {
 		"latin1":  []byte("#cloud-config\n# gr\xfc\xdfe\n"),
 		"newline": []byte("\n"),
 	}
-	files := map[string]string{"net.yaml": netYAML("net", "10.11.12.0/24")}
+	files := map[string]string{"net.yaml": world.NetYAML("net", "10.11.12.0/24")}
 	for name, body := range data {
 		files["data/"+name] = string(body)
-		files[name+".yaml"] = appYAML(name, "net", "dhcp", "metadataType: drive", "userDataFile: data/"+name)
+		files[name+".yaml"] = world.AppYAML(name, "net", "dhcp", "metadataType: drive", "userDataFile: data/"+name)
 	}
-	w := newWorld(t, binary, files)
-	w.start()
+	w := newScene(t, binary, files)
+	w.Start()
 	for name, body := range data {
 		g := w.guest(name)
 		for _, path := range userDataPaths() {
@@ -61,7 +63,7 @@ func userData(t *testing.T, binary string) {
 				t.Errorf("%s asks %s: status %d, %d bytes; want %d, the %d bytes of the file", name, path, a.Status, len(a.Body), status, len(body))
 			}
 		}
-		if got, err := w.onDrive(uuidOf(name), "user-data"); err != nil || !bytes.Equal(got, body) {
+		if got, err := w.OnDrive(world.UUIDOf(name), "user-data"); err != nil || !bytes.Equal(got, body) {
 			t.Errorf("on the drive of %s: %d bytes, %v; want the %d bytes of the file", name, len(got), err, len(body))
 		}
 	}
@@ -102,17 +104,17 @@ func deviceConfigs(t *testing.T, binary string) {
 		deviceApp("sealed", network, `"cipherData": {"cipherContextId": "6f1f6a4c-77a2-5a5b-9c55-1f4f3c2b1a00", "cipherData": "/6YfpMXID/7yuacSuwfuFw==", "initialValue": "WILPwk636kXp5eYpgyH2Yg=="}`),
 	)
 	const other = "5f0c2d4e-8a36-4c55-9c0e-2f6d1b7a9e11"
-	w := newWorld(t, binary, map[string]string{
+	w := newScene(t, binary, map[string]string{
 		"a.json": first,
 		"b.pb":   inBinary(t, device(other, deviceApp("second", other, `"userData": `+base64JSON("I am second")))),
 	})
-	w.start()
+	w.Start()
 	fine, second := w.guest("fine"), w.guest("second")
 	for _, path := range userDataPaths() {
-		must(t, fine.expect(path, http.StatusOK, "I am fine"), second.expect(path, http.StatusOK, "I am second"))
+		world.Must(t, fine.expect(path, http.StatusOK, "I am fine"), second.expect(path, http.StatusOK, "I am second"))
 	}
 	for _, name := range []string{"fine", "second"} {
-		if w.drive(uuidOf(name)) == nil {
+		if w.Drive(world.UUIDOf(name)) == nil {
 			t.Errorf("%s has no drive", name)
 		}
 	}
@@ -120,32 +122,32 @@ func deviceConfigs(t *testing.T, binary string) {
 	for _, g := range []*guest{rotten, sealed} {
 		name := g.app
 		for _, path := range userDataPaths() {
-			must(t, g.expect(path, http.StatusInternalServerError, ""))
+			world.Must(t, g.expect(path, http.StatusInternalServerError, ""))
 		}
 		for _, path := range []string{"/openstack/latest/meta_data.json", "/latest/meta-data/instance-id", "/nocloud/meta-data"} {
 			if a, err := g.ask(path); err != nil || a.Status != http.StatusOK || a.Body == "" {
 				t.Errorf("%s asks %s: status %d, %v", name, path, a.Status, err)
 			}
 		}
-		if w.drive(uuidOf(name)) != nil {
+		if w.Drive(world.UUIDOf(name)) != nil {
 			t.Errorf("%s has a drive", name)
 		}
-		w.awaitLog(map[string]any{"level": "error", "name": name, "msg": "user data cannot be served"})
-		w.awaitLog(map[string]any{"level": "error", "name": name, "msg": "drive not written"})
+		w.AwaitLog(map[string]any{"level": "error", "name": name, "msg": "user data cannot be served"})
+		w.AwaitLog(map[string]any{"level": "error", "name": name, "msg": "drive not written"})
 	}
 
-	w.save("a.json", device(network, deviceApp("rotten", network, `"userData": `+base64JSON("I am mended"))))
-	w.await("rotten to be mended", func() error {
-		if w.drive(uuidOf("rotten")) == nil {
+	w.Save("a.json", device(network, deviceApp("rotten", network, `"userData": `+base64JSON("I am mended"))))
+	w.Await("rotten to be mended", func() error {
+		if w.Drive(world.UUIDOf("rotten")) == nil {
 			return errors.New("it has no drive")
 		}
-		if apps := w.apps(); len(apps) != 2 {
+		if apps := w.Apps(); len(apps) != 2 {
 			return fmt.Errorf("there are %d apps", len(apps))
 		}
 		return nil
 	})
 	for _, path := range userDataPaths() {
-		must(t, rotten.expect(path, http.StatusOK, "I am mended"), second.expect(path, http.StatusOK, "I am second"))
+		world.Must(t, rotten.expect(path, http.StatusOK, "I am mended"), second.expect(path, http.StatusOK, "I am second"))
 	}
 }
 
@@ -168,7 +170,7 @@ func device(network string, apps ...string) string {
 
 // deviceApp is a container in an EdgeDevConfig.
 func deviceApp(name, network, data string) string {
-	return `{"uuidandversion": {"uuid": "` + uuidOf(name) + `", "version": "1"}, "displayname": "` + name + `", "activate": true,
+	return `{"uuidandversion": {"uuid": "` + world.UUIDOf(name) + `", "version": "1"}, "displayname": "` + name + `", "activate": true,
 		"fixedresources": {"virtualizationMode": "NOHYPER"}, "interfaces": [{"name": "eth0", "networkId": "` + network + `"}], ` + data + `}`
 }
 
