@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/lf-edge/eve-metadata/tests/evedevice/edge"
 	"github.com/lf-edge/eve-metadata/tests/world"
 )
 
@@ -142,9 +143,9 @@ func inventory(m *world.Machine) string {
 func onBridge(iptables string) func(*testing.T, string) {
 	return func(t *testing.T, binary string) {
 		macs := map[string]string{"web": "00:16:3e:00:01:01", "pump": "00:16:3e:00:02:01", "db": "00:16:3e:00:03:01"}
-		device := newEVEDevice(t, iptables)
-		device.network(1, macs["web"]+",id:*,10.1.0.5,"+world.UUIDOf("web"), macs["pump"]+",id:*,10.1.0.6,"+world.UUIDOf("pump"))
-		device.network(2, macs["db"]+",id:*,10.2.0.5,"+world.UUIDOf("db"))
+		device := eveDevice{edge.NewDevice(t, iptables)}
+		device.Network(1, macs["web"]+",id:*,10.1.0.5,"+world.UUIDOf("web"), macs["pump"]+",id:*,10.1.0.6,"+world.UUIDOf("pump"))
+		device.Network(2, macs["db"]+",id:*,10.2.0.5,"+world.UUIDOf("db"))
 		web, pump := device.guest("web", 1, 1, macs["web"]), device.guest("pump", 1, 2, macs["pump"])
 		db := device.guest("db", 2, 3, macs["db"])
 		serves := func(who string, guests ...*guest) {
@@ -158,9 +159,9 @@ func onBridge(iptables string) func(*testing.T, string) {
 				world.Await(t, g.app, func() error { return g.brief().expect("/latest/user-data", http.StatusOK, answer) })
 			}
 		}
-		serves(eveAnswer, web, pump, db)
+		serves(edge.Answer, web, pump, db)
 		all := func() string {
-			return inventory(device.Machine) + device.Sh("%[1]s-save | grep -v '^[#:]'", strings.Fields(device.iptables)[0])
+			return inventory(device.Machine) + device.Sh("%[1]s-save | grep -v '^[#:]'", strings.Fields(device.IPTables)[0])
 		}
 		before := all()
 
@@ -189,7 +190,7 @@ func onBridge(iptables string) func(*testing.T, string) {
 		}
 
 		detach()
-		serves(eveAnswer, web, pump)
+		serves(edge.Answer, web, pump)
 		serves("", db)
 
 		attach()
@@ -198,7 +199,7 @@ func onBridge(iptables string) func(*testing.T, string) {
 		}
 		detach()
 		w.Start()
-		serves(eveAnswer, web, pump)
+		serves(edge.Answer, web, pump)
 		serves("", db)
 
 		attach()
@@ -215,7 +216,7 @@ func onBridge(iptables string) func(*testing.T, string) {
 		for file := range files {
 			w.Remove(file)
 		}
-		serves(eveAnswer, web, pump, db)
+		serves(edge.Answer, web, pump, db)
 		if diff := cmp.Diff(before, all()); diff != "" {
 			t.Errorf("what is on the device (-before +after):\n%s", diff)
 		}

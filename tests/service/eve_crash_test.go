@@ -14,8 +14,12 @@ import (
 	"github.com/lf-edge/eve-metadata/pkg/atomicfile"
 	"github.com/lf-edge/eve-metadata/pkg/eve"
 	"github.com/lf-edge/eve-metadata/tests/evedevice"
+	"github.com/lf-edge/eve-metadata/tests/evedevice/edge"
 	"github.com/lf-edge/eve-metadata/tests/world"
 )
+
+// heir is an app that was not recorded. It is like collector.
+const heir = edge.OSGuest + 1
 
 // enough is how many questions of guests have to be answered before and after something happens.
 const enough = 60
@@ -26,18 +30,21 @@ const enough = 60
 //
 // Phases: kill -9 each agent in turn; have guests go on for a while; start it again with what it left, and have them go on;
 // then have all of them tell something new.
-func agentsKilled(args ...string) func(*testing.T, edgePrograms) {
-	return func(t *testing.T, programs edgePrograms) {
-		apps := []*edgeApp{
-			newEdgeApp(t, webGW, 1, "10.1.0.2").leased(), newEdgeApp(t, collector, 1, "10.1.0.3").leased(),
-			newEdgeApp(t, osGuest, 2, "10.2.0.2").leased(),
+func agentsKilled(args ...string) func(*testing.T, edge.Programs) {
+	return func(t *testing.T, programs edge.Programs) {
+		apps := []*edge.App{
+			edge.NewApp(t, edge.WebGW, 1, "10.1.0.2").Leased(), edge.NewApp(t, edge.Collector, 1, "10.1.0.3").Leased(),
+			edge.NewApp(t, edge.OSGuest, 2, "10.2.0.2").Leased(),
 		}
 		n := newEdgeNode(t, programs, apps...)
-		n.tell(slices.Concat(ofNode(t), ofApps(t, apps...), complete())...)
-		n.run(args...)
+		n.Tell(slices.Concat(edge.OfNode(t), edge.OfApps(t, apps...), edge.Complete())...)
+		n.Run(args...)
 		guests := n.bootAll(apps...)
 		n.awaitKnown(guests...)
-		texts := map[string]string{appKey(webGW): encryptedText, appKey(collector): clearText, appKey(osGuest): encryptedText}
+		texts := map[string]string{
+			edge.AppKey(edge.WebGW): edge.EncryptedText, edge.AppKey(edge.Collector): edge.ClearText,
+			edge.AppKey(edge.OSGuest): edge.EncryptedText,
+		}
 		for _, g := range guests {
 			n.awaitText(g, texts[g.app])
 		}
@@ -45,17 +52,17 @@ func agentsKilled(args ...string) func(*testing.T, edgePrograms) {
 			return errors.Join(g.knows(), g.brief().expect(myUserData, http.StatusOK, texts[g.app]))
 		})
 		for _, name := range evedevice.Agents() {
-			n.agent(name).Kill()
+			n.Agent(name).Kill()
 			n.awaitAsked(asking, enough)
-			n.restart(name)
+			n.Restart(name)
 			n.awaitAsked(asking, enough)
 		}
 		if lost := asking.stop(); len(lost) > 0 {
 			t.Errorf("%d of %d questions were not answered rightly, the first: %v", len(lost), asking.asked, lost[0])
 		}
 		for i, app := range apps {
-			n.tell(app.withText("I am the next " + app.name()).configs()...)
-			n.awaitText(guests[i], "I am the next "+app.name())
+			n.Tell(app.WithText("I am the next " + app.Name()).Configs()...)
+			n.awaitText(guests[i], "I am the next "+app.Name())
 		}
 	}
 }
@@ -67,34 +74,34 @@ func agentsKilled(args ...string) func(*testing.T, edgePrograms) {
 //
 // Phases: kill -9 zedagent, zedmanager and zedrouter; have them not know collector any more, and have heir in its place; start
 // the agents again; have them tell of heir.
-func goneMeanwhile(t *testing.T, programs edgePrograms) {
-	stays, goes := newEdgeApp(t, webGW, 1, "10.1.0.2").leased(), newEdgeApp(t, collector, 1, "10.1.0.3").leased()
-	comes := newEdgeApp(t, heir, 1, "10.1.0.3").withText("I am the heir").leased()
-	comes.at("nbu1x2")
+func goneMeanwhile(t *testing.T, programs edge.Programs) {
+	stays, goes := edge.NewApp(t, edge.WebGW, 1, "10.1.0.2").Leased(), edge.NewApp(t, edge.Collector, 1, "10.1.0.3").Leased()
+	comes := edge.NewApp(t, heir, 1, "10.1.0.3").WithText("I am the heir").Leased()
+	comes.At("nbu1x2")
 	n := newEdgeNode(t, programs, stays, goes)
-	n.tell(slices.Concat(ofNode(t), ofApps(t, stays, goes), complete())...)
-	n.run()
+	n.Tell(slices.Concat(edge.OfNode(t), edge.OfApps(t, stays, goes), edge.Complete())...)
+	n.Run()
 	web, pump := n.boot(stays), n.boot(goes)
-	n.awaitText(web, encryptedText)
-	n.awaitText(pump, clearText)
-	n.awaitDrive(pump.app, clearText)
+	n.awaitText(web, edge.EncryptedText)
+	n.awaitText(pump, edge.ClearText)
+	n.awaitDrive(pump.app, edge.ClearText)
 
 	owners := []string{eve.AgentZedagent, eve.AgentZedmanager, eve.AgentZedrouter}
 	for _, name := range owners {
-		n.agent(name).Kill()
+		n.Agent(name).Kill()
 		n.eveForgets(name, pump.app)
 	}
-	n.device.unplug(1, goes.number)
-	next := n.device.plug(comes.key(), 1, goes.number, comes.mac().String())
-	next.configure(t, comes.address, "10.1.0.1")
+	n.Device.Unplug(1, goes.Number)
+	next := eveDevice{n.Device}.plug(comes.Key(), 1, goes.Number, comes.MAC().String())
+	next.configure(t, comes.Address, "10.1.0.1")
 	asking := startQuestions(t, []*guest{web, next}, neverWrong(map[string][]string{
-		web.app: {encryptedText}, next.app: {"I am the heir"},
+		web.app: {edge.EncryptedText}, next.app: {"I am the heir"},
 	}))
 	n.awaitAsked(asking, enough)
 	for _, name := range owners {
-		n.restart(name)
+		n.Restart(name)
 	}
-	n.tell(complete()...)
+	n.Tell(edge.Complete()...)
 	n.awaitAsked(asking, enough)
 	n.Await("end of the drive", func() error {
 		if n.Drive(pump.app) != nil {
@@ -102,7 +109,7 @@ func goneMeanwhile(t *testing.T, programs edgePrograms) {
 		}
 		return nil
 	})
-	n.tell(comes.facts()...)
+	n.Tell(comes.Facts()...)
 	n.awaitKnown(web, next)
 	n.awaitText(next, "I am the heir")
 	n.awaitAsked(asking, enough)
@@ -112,7 +119,7 @@ func goneMeanwhile(t *testing.T, programs edgePrograms) {
 // eveForgets removes what a dead agent has left of a key.
 func (n *edgeNode) eveForgets(agent, key string) {
 	n.T.Helper()
-	files, err := filepath.Glob(n.eve.Path(filepath.Join("run", agent, "*", key+".json")))
+	files, err := filepath.Glob(n.EVE.Path(filepath.Join("run", agent, "*", key+".json")))
 	if err == nil && len(files) == 0 {
 		err = fs.ErrNotExist
 	}
@@ -130,27 +137,27 @@ func (n *edgeNode) eveForgets(agent, key string) {
 //
 // Phases: kill the service; change collector's user data, have web-gw go; start it, while all ask; kill it again, change
 // collector's user data, and start it.
-func serviceKilled(t *testing.T, programs edgePrograms) {
-	apps := []*edgeApp{
-		newEdgeApp(t, webGW, 1, "10.1.0.2").leased(), newEdgeApp(t, collector, 1, "10.1.0.3").leased(),
-		newEdgeApp(t, osGuest, 2, "10.2.0.2").leased(),
+func serviceKilled(t *testing.T, programs edge.Programs) {
+	apps := []*edge.App{
+		edge.NewApp(t, edge.WebGW, 1, "10.1.0.2").Leased(), edge.NewApp(t, edge.Collector, 1, "10.1.0.3").Leased(),
+		edge.NewApp(t, edge.OSGuest, 2, "10.2.0.2").Leased(),
 	}
 	n := newEdgeNode(t, programs, apps...)
-	n.tell(slices.Concat(ofNode(t), ofApps(t, apps...), complete())...)
-	n.run()
+	n.Tell(slices.Concat(edge.OfNode(t), edge.OfApps(t, apps...), edge.Complete())...)
+	n.Run()
 	guests := n.bootAll(apps...)
 	n.awaitKnown(guests...)
-	n.awaitDrive(appKey(webGW), encryptedText)
+	n.awaitDrive(edge.AppKey(edge.WebGW), edge.EncryptedText)
 	for _, change := range []string{"first", "second"} {
 		n.Crash()
-		n.tell(apps[1].withText(change).configs()...)
+		n.Tell(apps[1].WithText(change).Configs()...)
 		if change == "first" {
-			n.tell(apps[0].gone()...)
+			n.Tell(apps[0].Gone()...)
 		}
 		asking := startQuestions(t, guests, neverWrong(map[string][]string{
-			appKey(collector): {change}, appKey(osGuest): {encryptedText},
+			edge.AppKey(edge.Collector): {change}, edge.AppKey(edge.OSGuest): {edge.EncryptedText},
 		}))
-		n.run()
+		n.Run()
 		n.awaitText(guests[1], change)
 		n.awaitAsked(asking, enough)
 		world.Must(t, asking.stop()...)
@@ -163,24 +170,25 @@ func serviceKilled(t *testing.T, programs edgePrograms) {
 // Network: bn1 with web-gw, bn2 with os-guest; they ask all the time.
 //
 // Phases: look at what msrv may do; kill -9 nim and msrv a few times each.
-func partsKilled(t *testing.T, programs edgePrograms) {
-	apps := []*edgeApp{newEdgeApp(t, webGW, 1, "10.1.0.2").leased(), newEdgeApp(t, osGuest, 2, "10.2.0.2").leased()}
+func partsKilled(t *testing.T, programs edge.Programs) {
+	apps := []*edge.App{edge.NewApp(t, edge.WebGW, 1, "10.1.0.2").Leased(), edge.NewApp(t, edge.OSGuest, 2, "10.2.0.2").Leased()}
 	n := newEdgeNode(t, programs, apps...)
-	n.tell(slices.Concat(ofNode(t), ofApps(t, apps...), complete())...)
-	n.run("--split")
+	n.Tell(slices.Concat(edge.OfNode(t), edge.OfApps(t, apps...), edge.Complete())...)
+	n.Run("--split")
 	guests := n.bootAll(apps...)
 	for _, g := range guests {
 		n.awaitKnown(g)
-		n.awaitText(g, encryptedText)
+		n.awaitText(g, edge.EncryptedText)
 	}
 	// EVE's diagnosis is another file each time, in a folder that the server does not see.
-	world.Must(t, atomicfile.Replace(n.eve.Path("run/diag.out"), "diag", []byte("diagnosed anew")))
+	world.Must(t, atomicfile.Replace(n.EVE.Path("run/diag.out"), "diag", []byte("diagnosed anew")))
 	n.Await("the new diagnosis", func() error { return guests[0].expect("/eve/v1/diag", http.StatusOK, "diagnosed anew") })
 	const times = 5
+	service := &scene{n.World}
 	for _, process := range []string{"nim", "msrv"} {
 		asking := startQuestions(t, guests, (*guest).knows)
 		for range times {
-			n.killChild(process)
+			service.killChild(process)
 		}
 		n.awaitAsked(asking, enough)
 		lost := asking.stop()
@@ -193,7 +201,7 @@ func partsKilled(t *testing.T, programs edgePrograms) {
 		}
 	}
 	for _, g := range guests {
-		n.awaitText(g, encryptedText)
+		n.awaitText(g, edge.EncryptedText)
 	}
 }
 
@@ -203,26 +211,26 @@ func partsKilled(t *testing.T, programs edgePrograms) {
 //
 // Phases: have collector post something; kill all at once, and lose what a reboot loses; start agents and service again, with
 // collector's user data another and without web-gw.
-func reboot(t *testing.T, programs edgePrograms) {
-	goes, stays := newEdgeApp(t, webGW, 1, "10.1.0.2").leased(), newEdgeApp(t, collector, 1, "10.1.0.3").leased()
+func reboot(t *testing.T, programs edge.Programs) {
+	goes, stays := edge.NewApp(t, edge.WebGW, 1, "10.1.0.2").Leased(), edge.NewApp(t, edge.Collector, 1, "10.1.0.3").Leased()
 	n := newEdgeNode(t, programs, goes, stays)
-	n.tell(slices.Concat(ofNode(t), ofApps(t, goes, stays), complete())...)
-	n.run()
+	n.Tell(slices.Concat(edge.OfNode(t), edge.OfApps(t, goes, stays), edge.Complete())...)
+	n.Run()
 	guests := n.bootAll(goes, stays)
 	n.awaitKnown(guests...)
 	world.Must(t, guests[1].post("/eve/v1/kubeconfig", "application/json", `{"kept":true}`, http.StatusOK))
 
 	n.Crash()
-	for _, a := range n.agents {
+	for _, a := range n.Agents {
 		a.Kill()
 	}
-	clear(n.agents)
+	clear(n.Agents)
 	n.emptyRun()
-	asking := startQuestions(t, guests, neverWrong(map[string][]string{stays.key(): {"after the reboot"}}))
-	n.runWhile(func() {
-		facts := slices.Concat(ofNode(t), ofApps(t, stays.withText("after the reboot")), complete())
-		slices.Reverse(facts[:len(facts)-len(complete())])
-		n.tell(facts...)
+	asking := startQuestions(t, guests, neverWrong(map[string][]string{stays.Key(): {"after the reboot"}}))
+	n.RunWhile(func() {
+		facts := slices.Concat(edge.OfNode(t), edge.OfApps(t, stays.WithText("after the reboot")), edge.Complete())
+		slices.Reverse(facts[:len(facts)-len(edge.Complete())])
+		n.Tell(facts...)
 	})
 	n.awaitText(guests[1], "after the reboot")
 	n.awaitAsked(asking, enough)
@@ -233,9 +241,9 @@ func reboot(t *testing.T, programs edgePrograms) {
 // emptyRun removes all in /run, which is in memory.
 func (n *edgeNode) emptyRun() {
 	n.T.Helper()
-	entries, err := os.ReadDir(n.eve.Path("run"))
+	entries, err := os.ReadDir(n.EVE.Path("run"))
 	for _, entry := range entries {
-		err = errors.Join(err, os.RemoveAll(n.eve.Path(filepath.Join("run", entry.Name()))))
+		err = errors.Join(err, os.RemoveAll(n.EVE.Path(filepath.Join("run", entry.Name()))))
 	}
 	if err != nil {
 		n.T.Fatal(err)

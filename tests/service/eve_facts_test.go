@@ -27,6 +27,7 @@ import (
 	"github.com/lf-edge/eve-metadata/pkg/cipher"
 	"github.com/lf-edge/eve-metadata/pkg/eve"
 	"github.com/lf-edge/eve-metadata/tests/evedevice"
+	"github.com/lf-edge/eve-metadata/tests/evedevice/edge"
 	"github.com/lf-edge/eve-metadata/tests/world"
 )
 
@@ -37,33 +38,37 @@ import (
 //
 // Phases: start the service; have the agents tell all, in an order made up by chance; read; see the leases, and read the
 // addresses. All of it three times.
-func anyOrder(t *testing.T, programs edgePrograms) {
+func anyOrder(t *testing.T, programs edge.Programs) {
 	for seed := range uint64(3) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
-			apps := []*edgeApp{
-				newEdgeApp(t, webGW, 1, "10.1.0.2"), newEdgeApp(t, collector, 1, "10.1.0.3"), newEdgeApp(t, osGuest, 2, "10.2.0.2"),
+			apps := []*edge.App{
+				edge.NewApp(t, edge.WebGW, 1, "10.1.0.2"), edge.NewApp(t, edge.Collector, 1, "10.1.0.3"),
+				edge.NewApp(t, edge.OSGuest, 2, "10.2.0.2"),
 			}
-			texts := map[string][]string{appKey(webGW): {encryptedText}, appKey(collector): {clearText}, appKey(osGuest): {encryptedText}}
+			texts := map[string][]string{
+				edge.AppKey(edge.WebGW): {edge.EncryptedText}, edge.AppKey(edge.Collector): {edge.ClearText},
+				edge.AppKey(edge.OSGuest): {edge.EncryptedText},
+			}
 			n := newEdgeNode(t, programs, apps...)
 			guests := n.bootAll(apps...)
-			facts := append(ofNode(t), ofApps(t, apps...)...)
+			facts := append(edge.OfNode(t), edge.OfApps(t, apps...)...)
 			rand.New(rand.NewPCG(seed, 0)).Shuffle(len(facts), func(i, j int) { facts[i], facts[j] = facts[j], facts[i] })
 			asking := startQuestions(t, guests, neverWrong(texts))
-			n.runWhile(func() { n.tell(append(facts, complete()...)...) })
+			n.RunWhile(func() { n.Tell(append(facts, edge.Complete()...)...) })
 			n.awaitKnown(guests...)
 			for _, g := range guests {
 				n.awaitText(g, texts[g.app][0])
 			}
-			n.awaitDrive(appKey(webGW), encryptedText)
-			n.awaitDrive(appKey(collector), clearText)
-			if n.Drive(appKey(osGuest)) != nil {
+			n.awaitDrive(edge.AppKey(edge.WebGW), edge.EncryptedText)
+			n.awaitDrive(edge.AppKey(edge.Collector), edge.ClearText)
+			if n.Drive(edge.AppKey(edge.OSGuest)) != nil {
 				t.Error("os-guest has a drive, want none")
 			}
 			for i, app := range apps {
-				n.tell(app.leased().facts()...)
-				n.Await("address of "+app.key(), func() error {
-					return guests[i].brief().expect("/latest/meta-data/local-ipv4", http.StatusOK, app.address)
+				n.Tell(app.Leased().Facts()...)
+				n.Await("address of "+app.Key(), func() error {
+					return guests[i].brief().expect("/latest/meta-data/local-ipv4", http.StatusOK, app.Address)
 				})
 			}
 			world.Must(t, asking.stop()...)
@@ -78,16 +83,16 @@ func anyOrder(t *testing.T, programs edgePrograms) {
 // Network: bn1 with web-gw, which is there, and collector, which comes.
 //
 // Phases: start the service; have the agents tell of collector; boot it, and ask once.
-func firstRequest(t *testing.T, programs edgePrograms) {
-	there, comes := newEdgeApp(t, webGW, 1, "10.1.0.2").leased(), newEdgeApp(t, collector, 1, "10.1.0.3")
+func firstRequest(t *testing.T, programs edge.Programs) {
+	there, comes := edge.NewApp(t, edge.WebGW, 1, "10.1.0.2").Leased(), edge.NewApp(t, edge.Collector, 1, "10.1.0.3")
 	n := newEdgeNode(t, programs, there, comes)
-	n.tell(slices.Concat(ofNode(t), ofApps(t, there), complete())...)
-	n.run()
+	n.Tell(slices.Concat(edge.OfNode(t), edge.OfApps(t, there), edge.Complete())...)
+	n.Run()
 	n.awaitKnown(n.boot(there))
-	n.tell(comes.facts()...)
-	n.AwaitLog(map[string]any{"msg": "instance known", "instance": comes.key()})
+	n.Tell(comes.Facts()...)
+	n.AwaitLog(map[string]any{"msg": "instance known", "instance": comes.Key()})
 	g := n.boot(comes)
-	world.Must(t, g.knows(), g.expect(myUserData, http.StatusOK, clearText))
+	world.Must(t, g.knows(), g.expect(myUserData, http.StatusOK, edge.ClearText))
 }
 
 // drives: drives are as EVE itself makes them, and are where EVE has them if that is asked for.
@@ -95,17 +100,17 @@ func firstRequest(t *testing.T, programs edgePrograms) {
 // Network: bn1 with web-gw, whose user data names the host, and collector, whose does not.
 //
 // Phases: look at the drives; have the node's settings ask for files of parts, and collector have some; withdraw it.
-func drives(t *testing.T, programs edgePrograms) {
-	apps := []*edgeApp{newEdgeApp(t, webGW, 1, "10.1.0.2").leased(), newEdgeApp(t, collector, 1, "10.1.0.3").leased()}
+func drives(t *testing.T, programs edge.Programs) {
+	apps := []*edge.App{edge.NewApp(t, edge.WebGW, 1, "10.1.0.2").Leased(), edge.NewApp(t, edge.Collector, 1, "10.1.0.3").Leased()}
 	n := newEdgeNode(t, programs, apps...)
-	n.tell(slices.Concat(ofNode(t), ofApps(t, apps...), complete())...)
-	n.run("--eve-drives")
-	inEVE := func(key string) string { return n.eve.Path("run/domainmgr/cloudinit/" + key + ".cidata") }
-	has := func(app *edgeApp, want map[string]string) {
+	n.Tell(slices.Concat(edge.OfNode(t), edge.OfApps(t, apps...), edge.Complete())...)
+	n.Run("--eve-drives")
+	inEVE := func(key string) string { return n.EVE.Path("run/domainmgr/cloudinit/" + key + ".cidata") }
+	has := func(app *edge.App, want map[string]string) {
 		t.Helper()
-		n.Await("drive of "+app.key(), func() error {
+		n.Await("drive of "+app.Key(), func() error {
 			var errs []error
-			for _, image := range []string{inEVE(app.key()), drive.Path(msrv.Drives(n.Root), app.key())} {
+			for _, image := range []string{inEVE(app.Key()), drive.Path(msrv.Drives(n.Root), app.Key())} {
 				got, err := filesOn(t, image)
 				if diff := cmp.Diff(want, got); err != nil || diff != "" {
 					errs = append(errs, fmt.Errorf("%s: %w (-want +got):\n%s", image, err, diff))
@@ -114,9 +119,10 @@ func drives(t *testing.T, programs edgePrograms) {
 			return errors.Join(errs...)
 		})
 	}
-	has(apps[0], map[string]string{"meta-data": "instance-id: " + appKey(webGW) + "/3\n", "user-data": encryptedText})
+	has(apps[0], map[string]string{"meta-data": "instance-id: " + edge.AppKey(edge.WebGW) + "/3\n", "user-data": edge.EncryptedText})
 	has(apps[1], map[string]string{
-		"meta-data": "instance-id: " + appKey(collector) + "/2\nlocal-hostname: " + appKey(collector) + "\n", "user-data": clearText,
+		"meta-data": "instance-id: " + edge.AppKey(edge.Collector) + "/2\nlocal-hostname: " + edge.AppKey(edge.Collector) + "\n",
+		"user-data": edge.ClearText,
 	})
 
 	const parts = "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n" +
@@ -125,11 +131,12 @@ func drives(t *testing.T, programs edgePrograms) {
 	item := settings.GlobalSettings["process.cloud-init.multipart"]
 	item.BoolValue = true
 	settings.GlobalSettings["process.cloud-init.multipart"] = item
-	n.tell(append(apps[1].withText(parts).configs(), says(eve.AgentZedagent, eve.GlobalKey, settings))...)
+	n.Tell(append(apps[1].WithText(parts).Configs(), edge.Says(eve.AgentZedagent, eve.GlobalKey, settings))...)
 	has(apps[1], map[string]string{"conf/one.cfg": "first"})
-	n.tell(apps[1].gone()...)
+	n.Tell(apps[1].Gone()...)
 	n.Await("end of the drive", func() error {
-		if _, err := os.Stat(inEVE(appKey(collector))); !errors.Is(err, fs.ErrNotExist) || n.Drive(appKey(collector)) != nil {
+		_, err := os.Stat(inEVE(edge.AppKey(edge.Collector)))
+		if !errors.Is(err, fs.ErrNotExist) || n.Drive(edge.AppKey(edge.Collector)) != nil {
 			return fmt.Errorf("it is still there: %w", err)
 		}
 		return nil
@@ -161,33 +168,33 @@ func filesOn(t *testing.T, image string) (map[string]string, error) {
 // Network: bn1 with web-gw and collector.
 //
 // Phases: have zedagent and zedrouter tell all; start the service, and read as both; start tpmmgr; start the other agents.
-func missingAgents(t *testing.T, programs edgePrograms) {
-	sealed, open := newEdgeApp(t, webGW, 1, "10.1.0.2").leased(), newEdgeApp(t, collector, 1, "10.1.0.3").leased()
+func missingAgents(t *testing.T, programs edge.Programs) {
+	sealed, open := edge.NewApp(t, edge.WebGW, 1, "10.1.0.2").Leased(), edge.NewApp(t, edge.Collector, 1, "10.1.0.3").Leased()
 	n := newEdgeNode(t, programs, sealed, open)
-	needed := func(f fact) bool { return f.agent == eve.AgentZedagent || f.agent == eve.AgentZedrouter }
-	facts := slices.Concat(ofNode(t), ofApps(t, sealed, open), complete())
+	needed := func(f edge.Fact) bool { return f.Agent == eve.AgentZedagent || f.Agent == eve.AgentZedrouter }
+	facts := slices.Concat(edge.OfNode(t), edge.OfApps(t, sealed, open), edge.Complete())
 	for _, f := range facts {
 		if needed(f) {
-			n.tell(f)
+			n.Tell(f)
 		}
 	}
-	n.run()
+	n.Run()
 	web, pump := n.boot(sealed), n.boot(open)
 	n.awaitKnown(web, pump)
-	n.awaitText(pump, clearText)
+	n.awaitText(pump, edge.ClearText)
 	n.awaitStatus(web, myUserData, http.StatusInternalServerError)
 	n.AwaitLog(map[string]any{"instance": web.app, "msg": "user data cannot be served", "reason": "device certificate"})
 	n.awaitStatus(web, "/eve/v1/location.json", http.StatusNoContent)
 
 	for _, f := range facts {
-		if f.agent == eve.AgentTpmmgr {
-			n.tell(f)
+		if f.Agent == eve.AgentTpmmgr {
+			n.Tell(f)
 		}
 	}
-	n.awaitText(web, encryptedText)
+	n.awaitText(web, edge.EncryptedText)
 	for _, f := range facts {
-		if !needed(f) && f.agent != eve.AgentTpmmgr {
-			n.tell(f)
+		if !needed(f) && f.Agent != eve.AgentTpmmgr {
+			n.Tell(f)
 		}
 	}
 	n.awaitStatus(web, "/eve/v1/location.json", http.StatusOK)
@@ -204,18 +211,18 @@ func missingAgents(t *testing.T, programs edgePrograms) {
 //
 // Phases: read; have the data be encrypted by the controller's next certificate, before that is there; have it come; withdraw the
 // first one; change one bit; have the publisher say that there is an error, with and without clear text.
-func secrets(t *testing.T, programs edgePrograms) {
-	apps := []*edgeApp{newEdgeApp(t, webGW, 1, "10.1.0.2").leased(), newEdgeApp(t, osGuest, 1, "10.1.0.4").leased()}
+func secrets(t *testing.T, programs edge.Programs) {
+	apps := []*edge.App{edge.NewApp(t, edge.WebGW, 1, "10.1.0.2").Leased(), edge.NewApp(t, edge.OSGuest, 1, "10.1.0.4").Leased()}
 	n := newEdgeNode(t, programs, apps...)
-	n.tell(slices.Concat(ofNode(t), ofApps(t, apps...), complete())...)
-	n.run()
+	n.Tell(slices.Concat(edge.OfNode(t), edge.OfApps(t, apps...), edge.Complete())...)
+	n.Run()
 	guests := n.bootAll(apps...)
 	reads := func(text string) {
 		t.Helper()
 		for _, g := range guests {
 			n.awaitText(g, text)
 		}
-		n.awaitDrive(appKey(webGW), text)
+		n.awaitDrive(edge.AppKey(edge.WebGW), text)
 	}
 	faults := func(reason string) {
 		t.Helper()
@@ -225,42 +232,42 @@ func secrets(t *testing.T, programs edgePrograms) {
 			world.Must(t, g.knows())
 		}
 		n.Await("end of the drive", func() error {
-			if n.Drive(appKey(webGW)) != nil {
+			if n.Drive(edge.AppKey(edge.WebGW)) != nil {
 				return errors.New("there still is one, with what can no longer be read")
 			}
 			return nil
 		})
 	}
-	reads(encryptedText)
+	reads(edge.EncryptedText)
 
 	const next = "#cloud-config\n# by the next certificate\n"
 	signing := "78837ccaabad441b9bf08c3b99c7b7b9"
 	cert := evedevice.Recorded[eve.ControllerCert](t, eve.AgentZedagent, signing)
-	n.tell(forgets[eve.ControllerCert](eve.AgentZedagent, signing))
+	n.Tell(edge.Forgets[eve.ControllerCert](eve.AgentZedagent, signing))
 	for _, app := range apps {
-		n.tell(app.sealed(seal(t, app, "signing", next)).configs()...)
+		n.Tell(app.Sealed(seal(t, app, "signing", next)).Configs()...)
 	}
 	faults("controller certificate")
-	n.tell(says(eve.AgentZedagent, signing, cert))
+	n.Tell(edge.Says(eve.AgentZedagent, signing, cert))
 	reads(next)
-	n.tell(forgets[eve.ControllerCert](eve.AgentZedagent, "8d7cb50ead3141ded69fe196d90e1e26"))
+	n.Tell(edge.Forgets[eve.ControllerCert](eve.AgentZedagent, "8d7cb50ead3141ded69fe196d90e1e26"))
 	reads(next)
 
 	for _, app := range apps {
-		app.config.CipherData[20] ^= 1
-		n.tell(app.configs()...)
+		app.Config.CipherData[20] ^= 1
+		n.Tell(app.Configs()...)
 	}
 	faults("hash")
 	for _, app := range apps {
-		app.config.CipherBlockStatus.Error = "no cipher context"
-		n.tell(app.configs()...)
+		app.Config.CipherBlockStatus.Error = "no cipher context"
+		n.Tell(app.Configs()...)
 	}
 	faults("no cipher context")
 	for _, app := range apps {
-		app.config.CloudInitUserData = new(base64.StdEncoding.EncodeToString([]byte(clearText)))
-		n.tell(app.configs()...)
+		app.Config.CloudInitUserData = new(base64.StdEncoding.EncodeToString([]byte(edge.ClearText)))
+		n.Tell(app.Configs()...)
 	}
-	reads(clearText)
+	reads(edge.ClearText)
 	if strings.Contains(n.Journal.String(), "by the next certificate") || strings.Contains(n.Journal.String(), "ssh_authorized_keys") {
 		t.Error("user data is in the log")
 	}
@@ -268,7 +275,7 @@ func secrets(t *testing.T, programs edgePrograms) {
 }
 
 // seal encrypts user data for an app as the controller does with one of its keys.
-func seal(t *testing.T, a *edgeApp, key, text string) *eve.CipherBlockStatus {
+func seal(t *testing.T, a *edge.App, key, text string) *eve.CipherBlockStatus {
 	t.Helper()
 	block, _ := pem.Decode(evedevice.Key(t, key+"-key.pem"))
 	private, err := x509.ParseECPrivateKey(block.Bytes)
@@ -279,7 +286,7 @@ func seal(t *testing.T, a *edgeApp, key, text string) *eve.CipherBlockStatus {
 		ContextID: "6f1f6a4c-77a2-5a5b-9c55-1f4f3c2b1a01", Key: private,
 		ControllerCert: evedevice.Key(t, key+".pem"), DeviceCert: evedevice.Key(t, "ecdh.cert.pem"),
 	}
-	sealed, err := sealer.Seal(a.key(), &evecommon.EncryptionBlock{
+	sealed, err := sealer.Seal(a.Key(), &evecommon.EncryptionBlock{
 		ProtectedUserData: base64.StdEncoding.EncodeToString([]byte(text)),
 	})
 	if err != nil {
@@ -293,11 +300,11 @@ func seal(t *testing.T, a *edgeApp, key, text string) *eve.CipherBlockStatus {
 // Network: bn1 with web-gw, whose user data is encrypted, and collector, whose is not.
 //
 // Phases: read over HTTP and from the drives; change it, three times.
-func largeUserData(t *testing.T, programs edgePrograms) {
-	sealed, open := newEdgeApp(t, webGW, 1, "10.1.0.2").leased(), newEdgeApp(t, collector, 1, "10.1.0.3").leased()
+func largeUserData(t *testing.T, programs edge.Programs) {
+	sealed, open := edge.NewApp(t, edge.WebGW, 1, "10.1.0.2").Leased(), edge.NewApp(t, edge.Collector, 1, "10.1.0.3").Leased()
 	n := newEdgeNode(t, programs, sealed, open)
-	n.tell(slices.Concat(ofNode(t), ofApps(t, sealed, open), complete())...)
-	n.run()
+	n.Tell(slices.Concat(edge.OfNode(t), edge.OfApps(t, sealed, open), edge.Complete())...)
+	n.Run()
 	guests := n.bootAll(sealed, open)
 	for round := range 3 {
 		var lines strings.Builder
@@ -305,7 +312,7 @@ func largeUserData(t *testing.T, programs edgePrograms) {
 			fmt.Fprintf(&lines, "variable_%d=value %d\n", i, round)
 		}
 		text := lines.String()
-		n.tell(slices.Concat(sealed.sealed(seal(t, sealed, "encrypt", text)).configs(), open.withText(text).configs())...)
+		n.Tell(slices.Concat(sealed.Sealed(seal(t, sealed, "encrypt", text)).Configs(), open.WithText(text).Configs())...)
 		for _, g := range guests {
 			n.awaitText(g, text)
 			n.awaitDrive(g.app, text)
@@ -319,20 +326,20 @@ func largeUserData(t *testing.T, programs edgePrograms) {
 // Network: bn1 with web-gw and collector.
 //
 // Phases: have zedmanager tell of both and zedagent of none; have zedagent tell of collector, otherwise; have it withdraw that.
-func standIn(t *testing.T, programs edgePrograms) {
-	sealed, open := newEdgeApp(t, webGW, 1, "10.1.0.2").leased(), newEdgeApp(t, collector, 1, "10.1.0.3").leased()
+func standIn(t *testing.T, programs edge.Programs) {
+	sealed, open := edge.NewApp(t, edge.WebGW, 1, "10.1.0.2").Leased(), edge.NewApp(t, edge.Collector, 1, "10.1.0.3").Leased()
 	n := newEdgeNode(t, programs, sealed, open)
-	n.tell(slices.Concat(ofNode(t), ofNetwork(t, 1), complete())...)
-	for _, app := range []*edgeApp{sealed, open} {
-		n.tell(app.facts()[1:]...)
+	n.Tell(slices.Concat(edge.OfNode(t), edge.OfNetwork(t, 1), edge.Complete())...)
+	for _, app := range []*edge.App{sealed, open} {
+		n.Tell(app.Facts()[1:]...)
 	}
-	n.run()
+	n.Run()
 	web, pump := n.boot(sealed), n.boot(open)
-	n.awaitText(web, encryptedText)
-	n.awaitText(pump, clearText)
-	n.awaitDrive(web.app, encryptedText)
-	n.tell(open.withText("zedagent knows better").configs()[0])
+	n.awaitText(web, edge.EncryptedText)
+	n.awaitText(pump, edge.ClearText)
+	n.awaitDrive(web.app, edge.EncryptedText)
+	n.Tell(open.WithText("zedagent knows better").Configs()[0])
 	n.awaitText(pump, "zedagent knows better")
-	n.tell(forgets[eve.AppInstanceConfig](eve.AgentZedagent, pump.app))
-	n.awaitText(pump, clearText)
+	n.Tell(edge.Forgets[eve.AppInstanceConfig](eve.AgentZedagent, pump.app))
+	n.awaitText(pump, edge.ClearText)
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/lf-edge/eve-metadata/pkg/pubsub/socket"
 	"github.com/lf-edge/eve-metadata/pkg/topics"
 	"github.com/lf-edge/eve-metadata/tests/evedevice"
+	"github.com/lf-edge/eve-metadata/tests/evedevice/edge"
 	"github.com/lf-edge/eve-metadata/tests/world"
 )
 
@@ -31,32 +32,32 @@ import (
 // Network: bn1 with collector; and a bridge of Kubernetes' with web-gw's namespace, which is not there at first.
 //
 // Phases: tell of the namespace; make it; ask; make it anew; withdraw web-gw.
-func inPod(t *testing.T, programs edgePrograms) {
-	pod, vm := newEdgeApp(t, webGW, 1, "10.88.0.5").leased(), newEdgeApp(t, collector, 1, "10.1.0.3").leased()
+func inPod(t *testing.T, programs edge.Programs) {
+	pod, vm := edge.NewApp(t, edge.WebGW, 1, "10.88.0.5").Leased(), edge.NewApp(t, edge.Collector, 1, "10.1.0.3").Leased()
 	path := filepath.Join(t.TempDir(), "cni-pod")
-	pod.status.AppPod = eve.AppPod{Name: "web-gw-abcde", NetNsPath: path}
+	pod.Status.AppPod = eve.AppPod{Name: "web-gw-abcde", NetNsPath: path}
 	n := newEdgeNode(t, programs, pod, vm)
-	n.device.Sh(`
+	n.Device.Sh(`
 		ip link add cni0 type bridge
 		ip link set cni0 up
 		ip addr add 10.88.0.1/24 dev cni0`)
-	n.tell(slices.Concat(ofNode(t), ofApps(t, pod, vm), complete())...)
-	n.run()
+	n.Tell(slices.Concat(edge.OfNode(t), edge.OfApps(t, pod, vm), edge.Complete())...)
+	n.Run()
 	n.awaitKnown(n.boot(vm))
 	for range 2 {
-		m := container(n.device.Machine, path, "10.88.0.5")
-		g := &guest{Guest: m.Guest, app: pod.key()}
+		m := container(n.Device.Machine, path, "10.88.0.5")
+		g := &guest{Guest: m.Guest, app: pod.Key()}
 		n.awaitKnown(g)
-		n.awaitText(g, encryptedText)
+		n.awaitText(g, edge.EncryptedText)
 		if err := m.Close(); err != nil {
 			t.Fatal(err)
 		}
-		n.device.Sh("ip link del cni5")
+		n.Device.Sh("ip link del cni5")
 	}
-	m := container(n.device.Machine, path, "10.88.0.5")
-	g := &guest{Guest: m.Guest, app: pod.key()}
+	m := container(n.Device.Machine, path, "10.88.0.5")
+	g := &guest{Guest: m.Guest, app: pod.Key()}
 	n.awaitKnown(g)
-	n.tell(pod.gone()...)
+	n.Tell(pod.Gone()...)
 	n.awaitNobody(g)
 }
 
@@ -65,26 +66,26 @@ func inPod(t *testing.T, programs edgePrograms) {
 // Network: bn3 and bn4 with the same gateway, and in each a guest with the same address; bn3 has web-gw, bn4 collector.
 //
 // Phases: ask as both, at the same time.
-func sameSubnet(t *testing.T, programs edgePrograms) {
+func sameSubnet(t *testing.T, programs edge.Programs) {
 	const address, gateway = "10.3.0.5", "10.3.0.1"
-	apps := []*edgeApp{newEdgeApp(t, webGW, 3, address).leased(), newEdgeApp(t, collector, 4, address).leased()}
+	apps := []*edge.App{edge.NewApp(t, edge.WebGW, 3, address).Leased(), edge.NewApp(t, edge.Collector, 4, address).Leased()}
 	n := newEdgeNode(t, programs)
-	n.tell(slices.Concat(ofNode(t), ofApps(t, apps...), complete())...)
+	n.Tell(slices.Concat(edge.OfNode(t), edge.OfApps(t, apps...), edge.Complete())...)
 	var guests []*guest
 	for _, app := range apps {
-		n.device.Sh(`
+		n.Device.Sh(`
 			ip link add bn%[1]d type bridge
 			ip link set bn%[1]d up
-			ip addr add %[2]s/24 dev bn%[1]d`, app.network, gateway)
-		g := n.device.plug(app.key(), app.network, app.number, app.mac().String())
+			ip addr add %[2]s/24 dev bn%[1]d`, app.Network, gateway)
+		g := eveDevice{n.Device}.plug(app.Key(), app.Network, app.Number, app.MAC().String())
 		g.configure(t, address, gateway)
 		guests = append(guests, g)
 	}
-	n.run()
+	n.Run()
 	n.awaitKnown(guests...)
 	asking := startQuestions(t, guests, (*guest).knows)
-	n.awaitText(guests[0], encryptedText)
-	n.awaitText(guests[1], clearText)
+	n.awaitText(guests[0], edge.EncryptedText)
+	n.awaitText(guests[1], edge.ClearText)
 	n.awaitAsked(asking, 2*enough)
 	world.Must(t, asking.stop()...)
 }
@@ -94,18 +95,18 @@ func sameSubnet(t *testing.T, programs edgePrograms) {
 // Network: bn1 with collector.
 //
 // Phases: ask for both; have it have metadata, and ask again.
-func noMetadata(t *testing.T, programs edgePrograms) {
-	app := newEdgeApp(t, collector, 1, "10.1.0.3").leased()
-	app.config.MetaDataType = eve.MetaDataNone
+func noMetadata(t *testing.T, programs edge.Programs) {
+	app := edge.NewApp(t, edge.Collector, 1, "10.1.0.3").Leased()
+	app.Config.MetaDataType = eve.MetaDataNone
 	n := newEdgeNode(t, programs, app)
-	n.tell(slices.Concat(ofNode(t), ofApps(t, app), complete())...)
-	n.run()
+	n.Tell(slices.Concat(edge.OfNode(t), edge.OfApps(t, app), edge.Complete())...)
+	n.Run()
 	g := n.boot(app)
 	n.awaitKnown(g)
 	for _, path := range append(userDataPaths(), "/openstack/latest/meta_data.json", "/latest/meta-data/instance-id") {
 		world.Must(t, g.expect(path, http.StatusNotFound, ""))
 	}
-	if n.Drive(app.key()) != nil {
+	if n.Drive(app.Key()) != nil {
 		t.Error("there is a drive")
 	}
 	about, err := g.ask("/eve/v1/network.json")
@@ -117,14 +118,14 @@ func noMetadata(t *testing.T, programs edgePrograms) {
 	if err := errors.Join(err, json.Unmarshal([]byte(about.Body), &told)); err != nil {
 		t.Fatal(err)
 	}
-	if told.UUID != app.key() || told.Device != "hall7-node2" || told.Enterprise != "Example GmbH" {
+	if told.UUID != app.Key() || told.Device != "hall7-node2" || told.Enterprise != "Example GmbH" {
 		t.Errorf("network.json is %s", about.Body)
 	}
 	world.Must(t, g.expect("/eve/v1/diag", http.StatusOK, evedevice.Diagnosis))
-	app.config.MetaDataType = eve.MetaDataOpenStack
-	n.tell(app.configs()...)
-	n.awaitText(g, clearText)
-	n.tell(app.gone()...)
+	app.Config.MetaDataType = eve.MetaDataOpenStack
+	n.Tell(app.Configs()...)
+	n.awaitText(g, edge.ClearText)
+	n.Tell(app.Gone()...)
 	n.awaitNobody(g)
 }
 
@@ -133,11 +134,11 @@ func noMetadata(t *testing.T, programs edgePrograms) {
 // Network: bn1 with web-gw and collector.
 //
 // Phases: post as both; kill -9 the service; post again as collector; withdraw web-gw.
-func posts(t *testing.T, programs edgePrograms) {
-	first, second := newEdgeApp(t, webGW, 1, "10.1.0.2").leased(), newEdgeApp(t, collector, 1, "10.1.0.3").leased()
+func posts(t *testing.T, programs edge.Programs) {
+	first, second := edge.NewApp(t, edge.WebGW, 1, "10.1.0.2").Leased(), edge.NewApp(t, edge.Collector, 1, "10.1.0.3").Leased()
 	n := newEdgeNode(t, programs, first, second)
-	n.tell(slices.Concat(ofNode(t), ofApps(t, first, second), complete())...)
-	n.run()
+	n.Tell(slices.Concat(edge.OfNode(t), edge.OfApps(t, first, second), edge.Complete())...)
+	n.Run()
 	web, pump := n.boot(first), n.boot(second)
 	n.awaitKnown(web, pump)
 	world.Must(t,
@@ -146,7 +147,7 @@ func posts(t *testing.T, programs edgePrograms) {
 		pump.post("/eve/v1/kubeconfig", "application/json", `{"I am":"pump"}`, http.StatusOK),
 		pump.post("/eve/v1/kubeconfig", "text/plain", `not this`, http.StatusUnsupportedMediaType),
 	)
-	check := func(pumps string, of ...*edgeApp) {
+	check := func(pumps string, of ...*edge.App) {
 		t.Helper()
 		n.Await("posts", func() error {
 			var errs []error
@@ -163,11 +164,11 @@ func posts(t *testing.T, programs edgePrograms) {
 	}
 	check(`{"I am":"pump"}`, first, second)
 	n.Crash()
-	n.run()
+	n.Run()
 	n.awaitKnown(web, pump)
 	world.Must(t, pump.post("/eve/v1/kubeconfig", "application/json; charset=utf-8", `{"I am":"another"}`, http.StatusOK))
 	check(`{"I am":"another"}`, first, second)
-	n.tell(first.gone()...)
+	n.Tell(first.Gone()...)
 	check(`{"I am":"another"}`, second)
 }
 
@@ -177,17 +178,17 @@ func appMetaData() pubsub.Topic[eve.AppInstMetaData] {
 }
 
 // reported says in which way something that an app's guest has posted is not published.
-func (n *edgeNode) reported(a *edgeApp, kind eve.AppInstMetaDataType, body string) error {
-	want := eve.AppInstMetaData{AppInstUUID: a.config.UUIDandVersion.UUID, Data: []byte(body), Type: kind}
+func (n *edgeNode) reported(a *edge.App, kind eve.AppInstMetaDataType, body string) error {
+	want := eve.AppInstMetaData{AppInstUUID: a.Config.UUIDandVersion.UUID, Data: []byte(body), Type: kind}
 	for _, got := range world.Published(n.World, appMetaData()) {
 		if got.AppInstUUID == want.AppInstUUID && got.Type == kind {
 			if diff := cmp.Diff(want, got); diff != "" {
-				return fmt.Errorf("what %s posted (-want +got):\n%s", a.key(), diff)
+				return fmt.Errorf("what %s posted (-want +got):\n%s", a.Key(), diff)
 			}
 			return nil
 		}
 	}
-	return fmt.Errorf("nothing of type %v is published of %s", kind, a.key())
+	return fmt.Errorf("nothing of type %v is published of %s", kind, a.Key())
 }
 
 // post posts a body, and says in which way the answer is not the status.
@@ -206,24 +207,24 @@ func (g *guest) post(path, contentType, body string, status int) error {
 // Network: bn1 with web-gw and collector.
 //
 // Phases: have zedagent and zedrouter send all that they have a thousand times.
-func toldAgain(t *testing.T, programs edgePrograms) {
-	apps := []*edgeApp{newEdgeApp(t, webGW, 1, "10.1.0.2").leased(), newEdgeApp(t, collector, 1, "10.1.0.3").leased()}
+func toldAgain(t *testing.T, programs edge.Programs) {
+	apps := []*edge.App{edge.NewApp(t, edge.WebGW, 1, "10.1.0.2").Leased(), edge.NewApp(t, edge.Collector, 1, "10.1.0.3").Leased()}
 	n := newEdgeNode(t, programs, apps...)
-	n.tell(slices.Concat(ofNode(t), ofApps(t, apps...), complete())...)
-	n.run()
+	n.Tell(slices.Concat(edge.OfNode(t), edge.OfApps(t, apps...), edge.Complete())...)
+	n.Run()
 	guests := n.bootAll(apps...)
 	n.awaitKnown(guests...)
-	n.awaitText(guests[0], encryptedText)
-	n.awaitDrive(appKey(webGW), encryptedText)
+	n.awaitText(guests[0], edge.EncryptedText)
+	n.awaitDrive(edge.AppKey(edge.WebGW), edge.EncryptedText)
 	rendered := n.Journal.Count(map[string]any{"msg": "instance known"})
-	made := n.driveMade(appKey(webGW))
+	made := n.driveMade(edge.AppKey(edge.WebGW))
 	lines := len(n.Journal.String())
 	const times = 1000
 	sendAgain(n, topics.Device().Apps, times)
 	sendAgain(n, topics.Device().AppStatus, times)
 	n.noLargeFiles()
 	// What the service was told before this, it has been told all.
-	n.tell(apps[1].withText("something new").configs()...)
+	n.Tell(apps[1].WithText("something new").Configs()...)
 	n.awaitText(guests[1], "something new")
 	again := 0
 	n.Await("end of the change", func() error { // the log says so after the guest may know
@@ -235,7 +236,7 @@ func toldAgain(t *testing.T, programs edgePrograms) {
 	if again != 1 {
 		t.Errorf("%d instances were made again, want the one that has changed\n%s", again, n.Journal.String()[lines:])
 	}
-	if !n.driveMade(appKey(webGW)).Equal(made) {
+	if !n.driveMade(edge.AppKey(edge.WebGW)).Equal(made) {
 		t.Error("the drive was written again")
 	}
 }
@@ -264,7 +265,7 @@ func sendAgain[T any](n *edgeNode, topic pubsub.Topic[T], times int) {
 	}()
 	first := <-seen
 	for again := first + 1; again <= first+times; again++ {
-		n.tell(completes[T](topic.Agent, again))
+		n.Tell(edge.Completes[T](topic.Agent, again))
 		for <-seen != again {
 			continue
 		}

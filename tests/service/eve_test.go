@@ -5,16 +5,9 @@ package service_test
 import (
 	"testing"
 
-	"github.com/lf-edge/eve-metadata/tests/evedevice"
+	"github.com/lf-edge/eve-metadata/tests/evedevice/edge"
 	"github.com/lf-edge/eve-metadata/tests/netns/sandbox"
-	"github.com/lf-edge/eve-metadata/tests/program"
 )
-
-// edgePrograms are what runs on an edge node.
-type edgePrograms struct {
-	service string
-	agent   string // that plays EVE's agents
-}
 
 // TestEdgeNode rehearses the service on a whole edge node: EVE's agents, each in a process of its own, tell what there is,
 // in the way that EVE's do; EVE's bridges, DHCP servers, redirections and access rules are there; guests ask.
@@ -24,14 +17,14 @@ type edgePrograms struct {
 //
 // Network: bn1 and bn2, each with a gateway and a DHCP server, behind which EVE's own metadata server answers.
 //
-// Phases: see the scenarios; eve_world_test.go has what they share.
+// Phases: see the scenarios; eve_world_test.go has what they share, and package edge the node.
 func TestEdgeNode(t *testing.T) {
 	t.Parallel()
 	sandbox.Need(t)
-	programs := edgePrograms{program.Build(t), evedevice.Build(t)}
+	programs := edge.Build(t)
 	for _, tt := range []struct {
 		name     string
-		scenario func(*testing.T, edgePrograms)
+		scenario func(*testing.T, edge.Programs)
 	}{
 		{"any order", anyOrder},
 		{"first request", firstRequest},

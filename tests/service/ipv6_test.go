@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/lf-edge/eve-metadata/pkg/netns"
+	"github.com/lf-edge/eve-metadata/tests/evedevice/edge"
 	"github.com/lf-edge/eve-metadata/tests/world"
 )
 
@@ -83,8 +84,8 @@ func overIPv6(t *testing.T, binary string) {
 // Phases: start, and read over IPv4; take the other machine away, and read over IPv6.
 func duplicate(t *testing.T, binary string) {
 	const mac = "00:16:3e:00:01:01"
-	device := newEVEDevice(t, "iptables-nft")
-	device.network(1, mac+",id:*,10.1.0.5,"+world.UUIDOf("web"))
+	device := eveDevice{edge.NewDevice(t, "iptables-nft")}
+	device.Network(1, mac+",id:*,10.1.0.5,"+world.UUIDOf("web"))
 	web, other := device.guest("web", 1, 1, mac), world.NewMachine(t)
 	device.Sh(`
 		ip link add other type veth peer name eth0 netns %s
