@@ -3,9 +3,7 @@
 package service_test
 
 import (
-	"crypto/x509"
 	"encoding/base64"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,11 +18,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/lf-edge/eve-api/go/evecommon"
-
 	"github.com/lf-edge/eve-metadata/msrv"
 	"github.com/lf-edge/eve-metadata/msrv/drive"
-	"github.com/lf-edge/eve-metadata/pkg/cipher"
 	"github.com/lf-edge/eve-metadata/pkg/eve"
 	"github.com/lf-edge/eve-metadata/tests/evedevice"
 	"github.com/lf-edge/eve-metadata/tests/evedevice/edge"
@@ -245,7 +240,7 @@ func secrets(t *testing.T, programs edge.Programs) {
 	cert := evedevice.Recorded[eve.ControllerCert](t, eve.AgentZedagent, signing)
 	n.Tell(edge.Forgets[eve.ControllerCert](eve.AgentZedagent, signing))
 	for _, app := range apps {
-		n.Tell(app.Sealed(seal(t, app, "signing", next)).Configs()...)
+		n.Tell(app.Sealed(edge.Seal(t, app, "signing", next)).Configs()...)
 	}
 	faults("controller certificate")
 	n.Tell(edge.Says(eve.AgentZedagent, signing, cert))
@@ -274,27 +269,6 @@ func secrets(t *testing.T, programs edge.Programs) {
 	n.noLargeFiles()
 }
 
-// seal encrypts user data for an app as the controller does with one of its keys.
-func seal(t *testing.T, a *edge.App, key, text string) *eve.CipherBlockStatus {
-	t.Helper()
-	block, _ := pem.Decode(evedevice.Key(t, key+"-key.pem"))
-	private, err := x509.ParseECPrivateKey(block.Bytes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sealer := cipher.Sealer{
-		ContextID: "6f1f6a4c-77a2-5a5b-9c55-1f4f3c2b1a01", Key: private,
-		ControllerCert: evedevice.Key(t, key+".pem"), DeviceCert: evedevice.Key(t, "ecdh.cert.pem"),
-	}
-	sealed, err := sealer.Seal(a.Key(), &evecommon.EncryptionBlock{
-		ProtectedUserData: base64.StdEncoding.EncodeToString([]byte(text)),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return sealed
-}
-
 // largeUserData: user data that is larger than a message of EVE's pubsub is read as it was written.
 //
 // Network: bn1 with web-gw, whose user data is encrypted, and collector, whose is not.
@@ -312,7 +286,7 @@ func largeUserData(t *testing.T, programs edge.Programs) {
 			fmt.Fprintf(&lines, "variable_%d=value %d\n", i, round)
 		}
 		text := lines.String()
-		n.Tell(slices.Concat(sealed.Sealed(seal(t, sealed, "encrypt", text)).Configs(), open.WithText(text).Configs())...)
+		n.Tell(slices.Concat(sealed.Sealed(edge.Seal(t, sealed, "encrypt", text)).Configs(), open.WithText(text).Configs())...)
 		for _, g := range guests {
 			n.awaitText(g, text)
 			n.awaitDrive(g.app, text)
