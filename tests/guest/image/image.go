@@ -43,9 +43,9 @@ var recipe embed.FS
 
 // Get returns the image of a name out of a folder of images, in which it is built if there is none that was made by the same
 // recipe. Building takes about a minute, for which others who want it, in any process, wait. What is built, and why not, is
-// told to progress. An image that could not be built leaves nothing.
+// told to progress. An image that could not be built leaves nothing; those of older recipes stay, as somebody may use them.
 func Get(ctx context.Context, folder, name string, progress io.Writer) (*Image, error) {
-	sum, err := digest()
+	sum, err := digest(name)
 	if err != nil {
 		return nil, err
 	}
@@ -59,12 +59,18 @@ func Get(ctx context.Context, folder, name string, progress io.Writer) (*Image, 
 		if err := build(ctx, name, dir, progress); err != nil {
 			return nil, fmt.Errorf("build image %s: %w", name, err)
 		}
-		err = prune(folder, name, dir)
-		if err != nil {
-			return nil, fmt.Errorf("build image %s: %w", name, err)
-		}
 	}
 	return open(name, dir)
+}
+
+// Prepare builds those of the images that are not in a folder yet, for who cannot do so later, as in a sandbox.
+func Prepare(ctx context.Context, folder string, progress io.Writer, names ...string) error {
+	for _, name := range names {
+		if _, err := Get(ctx, folder, name, progress); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func open(name, dir string) (*Image, error) {
@@ -90,11 +96,12 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// digest is of all that is in the recipe: what is built by another one is another image.
-func digest() (string, error) {
+// digest is of what of the recipe an image is built by: what is built by another one is another image.
+func digest(name string) (string, error) {
+	family, _, _ := strings.Cut(name, "-")
 	sum := sha256.New()
 	err := fs.WalkDir(recipe, ".", func(path string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() || strings.HasSuffix(path, ".go") {
+		if err != nil || e.IsDir() || path != "build" && !strings.Contains(path, family) {
 			return err
 		}
 		text, err := fs.ReadFile(recipe, path)
@@ -105,12 +112,12 @@ func digest() (string, error) {
 }
 
 // build runs the recipe, out of a copy: who builds may be in another folder than it was compiled in.
-func build(ctx context.Context, name, dir string, progress io.Writer) error {
+func build(ctx context.Context, name, dir string, progress io.Writer) (err error) {
 	from, err := os.MkdirTemp("", "recipe-")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(from)
+	defer func() { err = errors.Join(err, os.RemoveAll(from)) }()
 	if err := os.CopyFS(from, recipe); err != nil {
 		return err
 	}
@@ -120,22 +127,6 @@ func build(ctx context.Context, name, dir string, progress io.Writer) error {
 		return err
 	}
 	return cmd.Run()
-}
-
-// prune removes what older recipes built.
-func prune(folder, name, keep string) error {
-	old, err := filepath.Glob(filepath.Join(folder, name+"-*"))
-	if err != nil {
-		return err
-	}
-	for _, dir := range old {
-		if suffix := strings.TrimPrefix(filepath.Base(dir), name+"-"); dir != keep && len(suffix) == len(filepath.Base(keep))-len(name)-1 {
-			if err := os.RemoveAll(dir); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // inProcess is held with the lock on the file, which the kernel has for processes rather than for who is in one.

@@ -9,22 +9,17 @@
 package machine
 
 import (
-	"archive/tar"
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
-	"time"
 
 	"github.com/lf-edge/eve-metadata/tests/guest/image"
 )
@@ -45,6 +40,8 @@ type Config struct {
 	Args []string
 	// Command makes the command that runs a program where the guest's taps are; nil for here.
 	Command func(ctx context.Context, name string, args ...string) *exec.Cmd
+	// Changed are files of the root filesystem that are other than the image's from the first boot on: content by path.
+	Changed map[string]string
 	// Files are open in QEMU, from descriptor 3 on.
 	Files []*os.File
 	// Stage is told each new stage of the boot, with a name for people.
@@ -132,75 +129,13 @@ func (c *Config) arguments(ctx context.Context) ([]string, error) {
 	}
 	args = append(args, accelerator(ctx, c.Image)...)
 	if c.Image.Disk != "" {
-		disk, err := Disk(ctx, c.Image, c.Dir)
+		disk, err := c.disk(ctx)
 		if err != nil {
 			return nil, err
 		}
 		args = append(args, "-drive", "if=none,id=root,format=qcow2,file="+disk, "-device", "virtio-blk-pci,drive=root")
 	}
 	return append(args, c.Args...), nil
-}
-
-// Disk returns the path of the disk of the guest in a folder. If there is none yet it is made, with the image's content,
-// and without changing that.
-func Disk(ctx context.Context, i *image.Image, dir string) (string, error) {
-	disk := filepath.Join(dir, "disk.qcow2")
-	if _, err := os.Stat(disk); err == nil {
-		return disk, nil
-	}
-	base, err := filepath.Abs(i.Disk)
-	if err != nil {
-		return "", err
-	}
-	out, err := exec.CommandContext(ctx, "qemu-img", "create", "-q", "-f", "qcow2", "-b", base, "-F", "qcow2", disk).CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("make disk: %w: %s", err, out)
-	}
-	return disk, nil
-}
-
-// accelerator are the arguments for the fastest way to run the image's kernel here.
-func accelerator(ctx context.Context, i *image.Image) []string {
-	switch {
-	case i.Arch == "aarch64":
-		return []string{"-machine", "virt", "-cpu", "cortex-a72", "-accel", "tcg"}
-	case kvm(ctx, i):
-		return []string{"-accel", "kvm", "-cpu", "host"}
-	}
-	return []string{"-accel", "tcg,thread=multi"}
-}
-
-// kvmStarts is how long a kernel may take under KVM until it says that it is there, which it does at once where it works.
-const kvmStarts = 5 * time.Second
-
-var (
-	kvmOnce  sync.Once
-	kvmWorks bool
-)
-
-// kvm tells whether the image's kernel starts under this machine's KVM: one that is there need not run every kernel.
-func kvm(ctx context.Context, i *image.Image) bool {
-	kvmOnce.Do(func() {
-		if f, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0); err != nil || f.Close() != nil {
-			return
-		}
-		ctx, cancel := context.WithTimeout(ctx, kvmStarts)
-		defer cancel()
-		cmd := exec.CommandContext(ctx, "qemu-system-x86_64", "-accel", "kvm", "-cpu", "host", "-nodefaults", "-display", "none",
-			"-no-reboot", "-serial", "stdio", "-m", "256", "-kernel", i.Kernel, "-append", "console=ttyS0 panic=-1")
-		cmd.WaitDelay = time.Second
-		out, _ := cmd.Output() // it is stopped, or has no root filesystem
-		kvmWorks = strings.Contains(string(out), "Linux version")
-	})
-	return kvmWorks
-}
-
-// Accelerator says how the image's guests run here: KVM or TCG.
-func Accelerator(ctx context.Context, i *image.Image) string {
-	if i.Arch == "x86_64" && kvm(ctx, i) {
-		return "KVM"
-	}
-	return "TCG"
 }
 
 // ErrEnded is that a guest ended before it did what was waited for.
@@ -239,82 +174,6 @@ func (m *Machine) Report(ctx context.Context) (dir string, err error) {
 		err = fmt.Errorf("wait for report: %w\n%s", context.Cause(ctx), m.Tail())
 	}
 	return "", errors.Join(err, m.Stop()) // which ends who receives
-}
-
-func (m *Machine) receive() (dir string, err error) {
-	conn, err := m.port.Accept()
-	if err != nil {
-		return "", err
-	}
-	defer conn.Close()
-	dir = filepath.Join(m.dir, "report")
-	if err := os.RemoveAll(dir); err != nil {
-		return "", err
-	}
-	if err := extract(conn, dir); err != nil {
-		return "", fmt.Errorf("read report: %w", err)
-	}
-	return dir, nil
-}
-
-// extract writes the files and links of an archive below a folder; what would lead out of that is refused.
-func extract(r io.Reader, dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	for archive := tar.NewReader(bufio.NewReader(r)); ; {
-		h, err := archive.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		name := filepath.Clean(strings.TrimPrefix(h.Name, "/"))
-		switch h.Typeflag {
-		case tar.TypeDir:
-			err = root.MkdirAll(name, 0o755)
-		case tar.TypeReg:
-			err = write(root, name, archive)
-		case tar.TypeSymlink:
-			err = link(root, name, h.Linkname)
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", h.Name, err)
-		}
-	}
-}
-
-func write(root *os.Root, name string, from io.Reader) error {
-	if err := root.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		return err
-	}
-	f, err := root.Create(name)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(f, from)
-	return errors.Join(err, f.Close())
-}
-
-// link makes a link as it is in the guest, where / is the guest's.
-func link(root *os.Root, name, to string) error {
-	if filepath.IsAbs(to) {
-		rel, err := filepath.Rel(filepath.Dir("/"+name), to)
-		if err != nil {
-			return err
-		}
-		to = rel
-	}
-	if err := root.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		return err
-	}
-	return root.Symlink(to, name)
 }
 
 // Ended is closed when the guest has ended, for whatever reason.
