@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package eden_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/lf-edge/eve-api/go/config"
+
+	"github.com/lf-edge/eve-metadata/msrv/launch"
+	"github.com/lf-edge/eve-metadata/nim"
+	"github.com/lf-edge/eve-metadata/pkg/eve"
+	"github.com/lf-edge/eve-metadata/pkg/netns"
+	"github.com/lf-edge/eve-metadata/pkg/topics"
+	"github.com/lf-edge/eve-metadata/tests/guest/image"
+	"github.com/lf-edge/eve-metadata/tests/guest/machine"
+)
+
+// guest is an app's. Its disk stays from boot to boot.
+type guest struct {
+	image *image.Image
+	boots int
+	on    *machine.Machine // nil while it is stopped
+}
+
+// running tells whether it does.
+func (g *guest) running() bool {
+	if g == nil || g.on == nil {
+		return false
+	}
+	select {
+	case <-g.on.Ended():
+		return false
+	default:
+		return true
+	}
+}
+
+// imageOf is the image that stands for one that eden was told to deploy. Those of containers have the key by which guests let
+// one in; those of machines are as Debian makes them.
+func (n *node) imageOf(link string) (*image.Image, error) {
+	scheme, rest, ok := strings.Cut(link, "://")
+	name := image.Debian12
+	switch {
+	case !ok:
+		return nil, fmt.Errorf("%q has no scheme", link)
+	case scheme == "docker":
+	case scheme != "file" && scheme != "http" && scheme != "https":
+		return nil, fmt.Errorf("the runner has no image for the scheme %q", scheme)
+	case strings.Contains(rest, "debian-13"):
+		name = image.Debian13
+	case !strings.Contains(rest, "debian-12"):
+		return nil, fmt.Errorf("the runner has images of debian-12 and debian-13, and none for %q", link)
+	}
+	i, err := image.Get(context.Background(), cache, name, os.Stderr)
+	if err != nil || scheme != "docker" {
+		return i, err
+	}
+	key, err := os.ReadFile(n.key + ".pub")
+	if err != nil {
+		return nil, err
+	}
+	with := *i
+	// systemd makes /root/.ssh/authorized_keys of it (systemd.system-credentials(7)).
+	with.Append += fmt.Sprintf(" \"systemd.set_credential=ssh.authorized_keys.root:%s\"", bytes.TrimSpace(key))
+	return &with, nil
+}
+
+// start boots the guest of an app, as soon as the service has said all that it is to be started with.
+func (n *node) start(ctx context.Context, app *config.AppInstanceConfig) error {
+	n.guestsMu.Lock()
+	g := n.guests[app.GetUuidandversion().GetUuid()]
+	n.guestsMu.Unlock()
+	var args []string
+	err := await(ctx, "what the guest of "+app.GetDisplayname()+" is started with", func() (err error) {
+		args, err = n.launch(ctx, app)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	var files []*os.File
+	defer func() {
+		for _, f := range files {
+			_ = f.Close() // QEMU has its own
+		}
+	}()
+	for i, arg := range args {
+		tap := tapOf(arg)
+		if tap == "" {
+			continue
+		}
+		f, err := n.openTap(ctx, tap)
+		if err != nil {
+			return err
+		}
+		files = append(files, f)
+		const first = 3 // descriptor that QEMU has after its input and output
+		args[i] = strings.Replace(arg, "ifname="+tap+",script=no,downscript=no", fmt.Sprintf("fd=%d", first+len(files)-1), 1)
+	}
+	g.boots++
+	boot := g.boots
+	on, err := machine.Start(ctx, machine.Config{
+		Image: g.image, Dir: filepath.Join(n.folder, app.GetDisplayname()), Args: args, Files: files,
+		Stage: func(stage string) { n.progress("%s, boot %d: %s", app.GetDisplayname(), boot, stage) },
+	})
+	if err != nil {
+		return err
+	}
+	n.guestsMu.Lock()
+	defer n.guestsMu.Unlock()
+	g.on = on
+	return nil
+}
+
+// launch returns the arguments of QEMU's that the service publishes for an app. The error is what is still missing: taps, or the
+// drive, where there will be one.
+func (n *node) launch(ctx context.Context, app *config.AppInstanceConfig) ([]string, error) {
+	id := app.GetUuidandversion().GetUuid()
+	all, err := published(ctx, n, launch.Topic())
+	if err != nil {
+		return nil, err
+	}
+	l, ok := all[id]
+	if !ok {
+		return nil, errors.New("nothing is said of it")
+	}
+	taps := 0
+	for _, arg := range l.QEMU {
+		if tapOf(arg) != "" {
+			taps++
+		}
+	}
+	if taps != len(app.GetInterfaces()) {
+		return nil, fmt.Errorf("it has %d taps, and %d adapters", taps, len(app.GetInterfaces()))
+	}
+	if l.Drive == "" && app.GetMetaDataType() == config.MetaDataType_MetaDataDrive {
+		states, err := published(ctx, n, blocks())
+		if err != nil {
+			return nil, err
+		}
+		if states[id].Error == "" {
+			return nil, errors.New("it has no drive, and no reason for that")
+		}
+	}
+	return l.QEMU, nil
+}
+
+// tapOf is the tap that an argument names; "" for none.
+func tapOf(arg string) string {
+	if !strings.HasPrefix(arg, "tap,") {
+		return ""
+	}
+	_, tap, _ := strings.Cut(arg, "ifname=")
+	tap, _, _ = strings.Cut(tap, ",")
+	return tap
+}
+
+// openTap opens a tap in its network's namespace, as QEMU would if it were there.
+func (n *node) openTap(ctx context.Context, tap string) (f *os.File, err error) {
+	apps, err := published(ctx, n, topics.Own().AppStatus)
+	if err != nil {
+		return nil, err
+	}
+	namespace := ""
+	for _, app := range apps {
+		for _, port := range app.AppNetAdapterList {
+			if port.VifUsed == tap {
+				namespace = n.namespace(port)
+			}
+		}
+	}
+	if namespace == "" {
+		return nil, fmt.Errorf("tap %s is in no network", tap)
+	}
+	err = netns.Do(namespace, func() error {
+		fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		f = os.NewFile(uintptr(fd), "/dev/net/tun")
+		request, err := unix.NewIfreq(tap)
+		if err != nil {
+			return err
+		}
+		request.SetUint16(unix.IFF_TAP | unix.IFF_NO_PI | unix.IFF_VNET_HDR)
+		return unix.IoctlIfreq(fd, unix.TUNSETIFF, request)
+	})
+	if err != nil {
+		if f != nil {
+			_ = f.Close()
+		}
+		return nil, fmt.Errorf("open tap %s: %w", tap, err)
+	}
+	return f, nil
+}
+
+// namespace is that of an adapter's network.
+func (n *node) namespace(port eve.AppNetAdapterStatus) string {
+	return nim.NamespacePath(n.world.Root, port.Network.String())
+}
+
+// stop cuts the power of an app's guest.
+func (n *node) stop(id string) error {
+	n.guestsMu.Lock()
+	defer n.guestsMu.Unlock()
+	g := n.guests[id]
+	if g == nil || g.on == nil {
+		return nil
+	}
+	err := g.on.Stop()
+	g.on = nil
+	return err
+}
+
+// stopGuests stops all guests, at the end.
+func (n *node) stopGuests() {
+	for id := range n.guests {
+		if err := n.stop(id); err != nil {
+			n.t.Error(err)
+		}
+	}
+}
