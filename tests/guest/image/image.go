@@ -17,9 +17,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
-	"sync"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 )
 
@@ -63,14 +64,18 @@ func Get(ctx context.Context, folder, name string, progress io.Writer) (*Image, 
 	return open(name, dir)
 }
 
-// Prepare builds those of the images that are not in a folder yet, for who cannot do so later, as in a sandbox.
+// Prepare builds those of the images that are not in a folder yet, for who cannot do so later, as in a sandbox. It builds as
+// many at once as there are cores.
 func Prepare(ctx context.Context, folder string, progress io.Writer, names ...string) error {
+	all, ctx := errgroup.WithContext(ctx)
+	all.SetLimit(runtime.NumCPU())
 	for _, name := range names {
-		if _, err := Get(ctx, folder, name, progress); err != nil {
+		all.Go(func() error {
+			_, err := Get(ctx, folder, name, progress)
 			return err
-		}
+		})
 	}
-	return nil
+	return all.Wait()
 }
 
 func open(name, dir string) (*Image, error) {
@@ -129,10 +134,7 @@ func build(ctx context.Context, name, dir string, progress io.Writer) (err error
 	return cmd.Run()
 }
 
-// inProcess is held with the lock on the file, which the kernel has for processes rather than for who is in one.
-var inProcess sync.Mutex
-
-// lock waits until nobody else has the lock, which it returns the end of.
+// lock waits until nobody else has the lock, in this process or another one, and returns the end of it.
 func lock(path string) (unlock func(), err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err
@@ -141,17 +143,11 @@ func lock(path string) (unlock func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	inProcess.Lock()
 	for err = unix.EINTR; errors.Is(err, unix.EINTR); {
 		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
 	}
-	unlock = func() {
-		_ = f.Close() // and so the lock ends
-		inProcess.Unlock()
-	}
 	if err != nil {
-		unlock()
-		return nil, err
+		return nil, errors.Join(err, f.Close())
 	}
-	return unlock, nil
+	return func() { _ = f.Close() }, nil // which ends it
 }
