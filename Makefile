@@ -11,7 +11,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 LDFLAGS := -s -w -X main.version=$(VERSION)
 GOLANGCI_LINT := .cache/bin/golangci-lint-2.15.0
 
-.PHONY: help build image install run test check lint bench fuzz generate clean
+.PHONY: help build image install run test guests check lint bench fuzz generate clean
 
 help: ## what there is to make
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -40,6 +40,11 @@ test: build ## every test, with the race detector
 	@.ci/setup test
 	go test -race -count=1 ./... # tests run programs of which Go's cache of results does not know
 
+guests: build ## real guests in QEMU on the built service; ONE=openstack boots those with that in their name
+	@.ci/setup go test guests
+	go test -count=1 -v -timeout 80m ./tests/guest -guests -run '/$(ONE)'
+	go test -count=1 -v -timeout 80m ./tests/eden -guests -run '/$(ONE)'
+
 check: ## formatting, vet, lint, import rules, generated code
 	@.ci/setup go check
 	@test -z "$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go') | tee /dev/stderr)" || { echo "check: gofmt the files above" >&2; exit 1; }
@@ -59,7 +64,7 @@ $(GOLANGCI_LINT):
 	mv .cache/bin/golangci-lint $@
 
 bench: build ## benchmarks, figures in bench.json
-	@.ci/setup test
+	@.ci/setup test guests
 	go run ./tests/bench -o bench.json
 
 FUZZTIME ?= 30s

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package guest_test boots real guests on the built service and looks at what they have become.
+//
+// Purpose: cloud-init, as Debian packages it, is the judge. Each scenario is a guest with nothing changed in it, booted in
+// QEMU on a tap or with the drive of a service that was started from manifests (or from what EVE's agents or a controller
+// say), as `render --launch qemu` says; it asserts all that the guest became: which datasource cloud-init chose, and that it
+// complains of nothing; instance id, names, keys, what user data and vendor data did; addresses, MTU, routes and resolver
+// as the kernel has them.
+//
+// Network: app networks that the service makes, each scenario's below a root of its own, in the sandbox's namespaces. The
+// host of a scenario is the network's own namespace, from which one logs in to the guest by SSH.
+//
+// Phases: see the scenarios; scene_test.go has what they share.
+//
+// Guests take time, so they are booted with the flag -guests alone (make guests); what needs none is always tested.
+package guest_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"regexp"
+	"runtime"
+	"strconv"
+	"testing"
+
+	"github.com/lf-edge/eve-metadata/tests/guest/image"
+	"github.com/lf-edge/eve-metadata/tests/guest/machine"
+	"github.com/lf-edge/eve-metadata/tests/netns/sandbox"
+	"github.com/lf-edge/eve-metadata/tests/program"
+)
+
+var guests = flag.Bool("guests", false, "boot guests: each takes about a minute where QEMU emulates the processor")
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if *guests {
+		// As many at once as there are cores and memory for, unless somebody said otherwise.
+		if err := flag.Set("test.parallel", strconv.Itoa(atOnce())); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(2)
+		}
+		// In the sandbox there are no packages to be had.
+		if err := image.Prepare(context.Background(), cache, os.Stderr,
+			image.Debian12, image.Debian13, image.ShellAMD64, image.ShellARM64); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
+	sandbox.Main(m)
+}
+
+// atOnce is how many guests this machine can run side by side.
+func atOnce() int {
+	cores := runtime.NumCPU()
+	text, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return 1
+	}
+	found := regexp.MustCompile(`MemAvailable:\s+(\d+) kB`).FindSubmatch(text)
+	if found == nil {
+		return 1
+	}
+	kilobytes, err := strconv.Atoi(string(found[1]))
+	if err != nil {
+		return 1
+	}
+	return max(1, min(cores, kilobytes/1024/(machine.Memory+machine.Overhead)))
+}
+
+// needGuests skips a test that boots guests, where none are to be booted.
+func needGuests(t testing.TB) {
+	t.Helper()
+	if !*guests {
+		t.Skip("boots guests: make guests")
+	}
+	sandbox.NeedTap(t)
+}
+
+// TestGuests boots guests. `make guests ONE=openstack` runs those whose name has that in it.
+func TestGuests(t *testing.T) {
+	t.Parallel()
+	needGuests(t)
+	binary := program.Build(t)
+	scenarios := []scenario{
+		{"nocloud-cdrom", onDrive},
+		{"openstack", overOpenStack},
+		{"two-networks", twoNetworks},
+		{"twins", twins},
+		{"binary-user-data", binaryUserData},
+		{"eve", onEVE},
+	}
+	for _, d := range datasources() {
+		scenarios = append(scenarios, scenario{d.name, d.boots})
+	}
+	for _, tt := range scenarios {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			tt.run(t, binary)
+		})
+	}
+	tampered := buildTampered(t)
+	for _, d := range datasources() {
+		if d.broken != (tampering{}) {
+			t.Run("broken-"+d.name, func(t *testing.T) {
+				t.Parallel()
+				d.noticed(t, tampered)
+			})
+		}
+	}
+}
+
+// scenario is something that guests live through.
+type scenario struct {
+	name string
+	run  func(t *testing.T, binary string)
+}
