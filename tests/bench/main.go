@@ -19,6 +19,8 @@
 //	tests/service  BenchmarkScale/…            the built service with 1000 networks, and with 4000 apps in one:
 //	                                           time until it is ready, and for each network or app ready-ms and
 //	                                           gone-ms; memory of the service and of its DHCP and DNS servers
+//	tests/guest    BenchmarkDatasource/…       the stage in which a guest in QEMU looks for its metadata, by its own log, on
+//	                                           our drive and over HTTP; peer: a drive of genisoimage's
 //	msrv/httpd     BenchmarkServe/…            one request; floor: a handler with the answer at hand
 //	msrv/drive/…   BenchmarkDrive/…            one drive, by size; floor: the bytes copied; peer: genisoimage
 //	pkg/cipher     BenchmarkOpen/…             one block of encrypted user data, by size; floor: the cryptography alone
@@ -86,6 +88,7 @@ func run(ctx context.Context, out string, count int, benchtime string, stdout io
 	for _, args := range [][]string{
 		{"-bench", ".", "-skip", long, "-count", strconv.Itoa(count), "./..."},
 		{"-bench", long, "-count", "1", "./tests/..."},
+		{"-bench", ".", "-count", strconv.Itoa(count), "-benchtime", "1x", "./tests/guest", "-guests"},
 	} {
 		args = append([]string{"test", "-run", "^$", "-benchmem", "-p", "1", "-timeout", "60m", "-benchtime", benchtime}, args...)
 		cmd := exec.CommandContext(ctx, "go", args...)
