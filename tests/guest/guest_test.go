@@ -21,8 +21,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"regexp"
-	"runtime"
 	"strconv"
 	"testing"
 
@@ -38,7 +36,7 @@ func TestMain(m *testing.M) {
 	flag.Parse()
 	if *guests {
 		// As many at once as there are cores and memory for, unless somebody said otherwise.
-		if err := flag.Set("test.parallel", strconv.Itoa(atOnce())); err != nil {
+		if err := flag.Set("test.parallel", strconv.Itoa(machine.AtOnce())); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(2)
 		}
@@ -50,24 +48,6 @@ func TestMain(m *testing.M) {
 		}
 	}
 	sandbox.Main(m)
-}
-
-// atOnce is how many guests this machine can run side by side.
-func atOnce() int {
-	cores := runtime.NumCPU()
-	text, err := os.ReadFile("/proc/meminfo")
-	if err != nil {
-		return 1
-	}
-	found := regexp.MustCompile(`MemAvailable:\s+(\d+) kB`).FindSubmatch(text)
-	if found == nil {
-		return 1
-	}
-	kilobytes, err := strconv.Atoi(string(found[1]))
-	if err != nil {
-		return 1
-	}
-	return max(1, min(cores, kilobytes/1024/(machine.Memory+machine.Overhead)))
 }
 
 // needGuests skips a test that boots guests, where none are to be booted.

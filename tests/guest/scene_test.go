@@ -18,12 +18,10 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
-	"golang.org/x/sys/unix"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"github.com/lf-edge/eve-metadata/pkg/netns"
 	"github.com/lf-edge/eve-metadata/tests/guest/image"
 	"github.com/lf-edge/eve-metadata/tests/guest/machine"
 	"github.com/lf-edge/eve-metadata/tests/guest/report"
@@ -218,7 +216,7 @@ func (s *scene) openTaps(app string, args []string) (opened []string, files []*o
 			continue
 		}
 		tap, _, _ = strings.Cut(tap, ",")
-		f, err := openTap(s.namespaceOfTap(app, tap), tap)
+		f, err := machine.OpenTap(s.namespaceOfTap(app, tap), tap)
 		if err != nil {
 			s.t.Fatal(err)
 		}
@@ -241,27 +239,6 @@ func (s *scene) namespaceOfTap(app, tap string) (path string) {
 		return errors.New("it is not there")
 	})
 	return path
-}
-
-// openTap opens a tap in a namespace, as QEMU would if it were there.
-func openTap(namespace, tap string) (f *os.File, err error) {
-	err = netns.Do(namespace, func() error {
-		fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)
-		if err != nil {
-			return err
-		}
-		f = os.NewFile(uintptr(fd), "/dev/net/tun")
-		request, err := unix.NewIfreq(tap)
-		if err != nil {
-			return err
-		}
-		request.SetUint16(unix.IFF_TAP | unix.IFF_NO_PI | unix.IFF_VNET_HDR)
-		return unix.IoctlIfreq(fd, unix.TUNSETIFF, request)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("open tap %s: %w", tap, err)
-	}
-	return f, nil
 }
 
 // start boots the guest. If it still runs its power is cut first.

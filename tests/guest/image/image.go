@@ -106,7 +106,7 @@ func digest(name string) (string, error) {
 	family, _, _ := strings.Cut(name, "-")
 	sum := sha256.New()
 	err := fs.WalkDir(recipe, ".", func(path string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() || path != "build" && !strings.Contains(path, family) {
+		if err != nil || e.IsDir() || strings.HasSuffix(path, ".go") || path != "build" && !strings.Contains(path, family) {
 			return err
 		}
 		text, err := fs.ReadFile(recipe, path)
