@@ -56,10 +56,15 @@ func TestMain(m *testing.M) {
 	sandbox.Main(m)
 }
 
-// prepare makes what is not to be had in the sandbox, where there is no network, and says how much is done at once.
+// prepare makes what is not to be had in the sandbox, where there is no network, and says how much is done at once, unless
+// somebody has said so.
 func prepare() error {
-	if err := flag.Set("test.parallel", strconv.Itoa(atOnce())); err != nil {
-		return err
+	said := false
+	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "test.parallel" })
+	if !said {
+		if err := flag.Set("test.parallel", strconv.Itoa(atOnce())); err != nil {
+			return err
+		}
 	}
 	return image.Prepare(context.Background(), cache, os.Stderr, image.Debian12, image.Debian13)
 }
@@ -98,6 +103,7 @@ func TestScenarios(t *testing.T) {
 	}
 	binary := program.Build(t)
 	place := newPlace(t)
+	place.makeKey(t)
 	testscript.Run(t, testscript.Params{
 		Dir: place.scripts(t),
 		Setup: func(env *testscript.Env) error {

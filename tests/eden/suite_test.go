@@ -15,8 +15,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
-
-	"github.com/lf-edge/eve-metadata/tests/tool"
 )
 
 // TestSuite holds that the suite runs each scenario, and that none's name has another's in it: eden chooses by a regular
@@ -49,7 +47,6 @@ func TestSuite(t *testing.T) {
 // each of eden's commands and flags. What is done on a device alone need not be known.
 func TestKnown(t *testing.T) {
 	t.Parallel()
-	tool.Need(t, "ssh-keygen", "openssh-client")
 	p := newPlace(t)
 	for name, text := range scenarios(t) {
 		t.Run(name, func(t *testing.T) {

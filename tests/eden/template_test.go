@@ -23,7 +23,7 @@ type place struct {
 	wrappers string // the folder of eden's programs
 }
 
-// newPlace makes one: eden's programs, the key by which guests let one in, and this folder under the name that it has in eden.
+// newPlace makes one: eden's programs, and this folder under the name that it has in eden.
 func newPlace(t testing.TB) *place {
 	t.Helper()
 	p := &place{root: t.TempDir()}
@@ -44,9 +44,6 @@ func newPlace(t testing.TB) *place {
 	if err := os.Symlink(folder, filepath.Join(p.root, "tests/metadata")); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.CommandContext(t.Context(), "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "eden@example.com", "-f", p.key()).CombinedOutput(); err != nil {
-		t.Fatalf("make key: %v\n%s", err, out)
-	}
 	for _, name := range programs() {
 		script := fmt.Sprintf("#!/bin/sh\n%s=\"$%s\" exec '%s' %s \"$@\"\n", socketVar, wrapperVar, self, name)
 		if err := os.WriteFile(filepath.Join(p.wrappers, name), []byte(script), 0o755); err != nil {
@@ -56,8 +53,17 @@ func newPlace(t testing.TB) *place {
 	return p
 }
 
-// key is the private key by which eden's images of containers let one in, where eden has it. This one is made for the run.
+// key is the private key by which eden's images of containers let one in, where eden has it.
 func (p *place) key() string { return filepath.Join(p.root, "tests/eclient/image/cert/id_rsa") }
+
+// makeKey makes one for this run.
+func (p *place) makeKey(t testing.TB) {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "eden@example.com", "-f", p.key()).CombinedOutput()
+	if err != nil {
+		t.Fatalf("make key: %v\n%s", err, out)
+	}
+}
 
 // config is eden's configuration, as far as scenarios ask for it. model is the device's.
 func (p *place) config(model string) map[string]string {

@@ -15,9 +15,10 @@ within() {
 }
 
 run() {
-	local port=$1 user=$2 script=$3
+	local port=$1 user=$2 script=$3 command="$VARIABLES sh -s --"
 	shift 3
-	within "$port" "$user" "$VARIABLES sh -s -- $(printf '%q ' "$@")" <"$script"
+	for argument; do command+=" $(printf %q "$argument")"; done
+	within "$port" "$user" "$command" <"$script"
 }
 
 case $1 in
