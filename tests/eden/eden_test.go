@@ -23,8 +23,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
-	"runtime"
 	"strconv"
 	"testing"
 
@@ -62,32 +60,15 @@ func prepare() error {
 	said := false
 	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "test.parallel" })
 	if !said {
-		if err := flag.Set("test.parallel", strconv.Itoa(atOnce())); err != nil {
+		if err := flag.Set("test.parallel", strconv.Itoa(min(most, machine.AtOnce()))); err != nil {
 			return err
 		}
 	}
 	return image.Prepare(context.Background(), cache, os.Stderr, image.Debian12, image.Debian13)
 }
 
-// most is how many guests run at a time, whatever the machine has.
+// most is how many guests run at a time, whatever the machine has. A scenario has one.
 const most = 2
-
-// atOnce is how many guests this machine can run side by side: a scenario has one.
-func atOnce() int {
-	text, err := os.ReadFile("/proc/meminfo")
-	if err != nil {
-		return 1
-	}
-	found := regexp.MustCompile(`MemAvailable:\s+(\d+) kB`).FindSubmatch(text)
-	if found == nil {
-		return 1
-	}
-	kilobytes, err := strconv.Atoi(string(found[1]))
-	if err != nil {
-		return 1
-	}
-	return max(1, min(most, runtime.NumCPU(), kilobytes/1024/(machine.Memory+machine.Overhead)))
-}
 
 // TestScenarios runs the scenarios. The names of tests are those of the files: -run TestScenarios/openstack.
 func TestScenarios(t *testing.T) {

@@ -11,14 +11,11 @@ import (
 	"path/filepath"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/lf-edge/eve-api/go/config"
 
 	"github.com/lf-edge/eve-metadata/msrv/launch"
 	"github.com/lf-edge/eve-metadata/nim"
 	"github.com/lf-edge/eve-metadata/pkg/eve"
-	"github.com/lf-edge/eve-metadata/pkg/netns"
 	"github.com/lf-edge/eve-metadata/pkg/topics"
 	"github.com/lf-edge/eve-metadata/tests/guest/image"
 	"github.com/lf-edge/eve-metadata/tests/guest/machine"
@@ -164,8 +161,8 @@ func tapOf(arg string) string {
 	return tap
 }
 
-// openTap opens a tap in its network's namespace, as QEMU would if it were there.
-func (n *node) openTap(ctx context.Context, tap string) (f *os.File, err error) {
+// openTap opens a tap in its network's namespace.
+func (n *node) openTap(ctx context.Context, tap string) (*os.File, error) {
 	apps, err := published(ctx, n, topics.Own().AppStatus)
 	if err != nil {
 		return nil, err
@@ -181,26 +178,7 @@ func (n *node) openTap(ctx context.Context, tap string) (f *os.File, err error) 
 	if namespace == "" {
 		return nil, fmt.Errorf("tap %s is in no network", tap)
 	}
-	err = netns.Do(namespace, func() error {
-		fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)
-		if err != nil {
-			return err
-		}
-		f = os.NewFile(uintptr(fd), "/dev/net/tun")
-		request, err := unix.NewIfreq(tap)
-		if err != nil {
-			return err
-		}
-		request.SetUint16(unix.IFF_TAP | unix.IFF_NO_PI | unix.IFF_VNET_HDR)
-		return unix.IoctlIfreq(fd, unix.TUNSETIFF, request)
-	})
-	if err != nil {
-		if f != nil {
-			_ = f.Close()
-		}
-		return nil, fmt.Errorf("open tap %s: %w", tap, err)
-	}
-	return f, nil
+	return machine.OpenTap(namespace, tap)
 }
 
 // namespace is that of an adapter's network.
