@@ -4,7 +4,7 @@
 #
 # With FROM set to a network interface, it asks through that one. Images have curl or, as Debian's without it, Python.
 method=$1 url=$2 body=$3
-[ $# -gt 3 ] && shift 3 || shift $#
+if [ $# -gt 3 ]; then shift 3; else shift $#; fi
 
 if command -v curl >/dev/null; then
 	answer=$(mktemp)
