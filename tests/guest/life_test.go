@@ -4,11 +4,13 @@ package guest_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"github.com/lf-edge/eve-metadata/msrv"
@@ -165,7 +167,7 @@ func overOpenStack(t *testing.T, binary string) {
 // Purpose: guests are told apart by their networks alone; one that was refused gets all of its metadata in the same boot,
 // as soon as somebody is there.
 //
-// Phases: make the networks, and end the service; boot both; wait until each has asked in vain; start the service.
+// Phases: make the networks, and end the service; boot both; wait until each has asked in vain, and stop it there; start the service.
 func twins(t *testing.T, binary string) {
 	s := newScene(t, binary)
 	apps := map[string]string{"blue": "web", "green": "db"}
@@ -191,20 +193,15 @@ func twins(t *testing.T, binary string) {
 	for _, g := range both {
 		g.start()
 	}
-	for i, refused := range asked {
-		select {
-		case err := <-refused:
-			if err != nil {
-				t.Fatal(err)
-			}
-			progress(t, s.began, "%s, boot 1: has asked in vain", both[i].app)
-		case <-both[i].on.Ended():
-			t.Fatalf("the guest has ended:\n%s", both[i].on.Tail())
-		case <-time.After(bootLimit):
-			t.Fatalf("the guest has not asked:\n%s", both[i].on.Tail())
-		}
+	var waiting errgroup.Group
+	for i, g := range both {
+		waiting.Go(func() error { return g.pauseWhenRefused(asked[i]) })
 	}
+	world.Must(t, waiting.Wait())
 	s.Start()
+	for _, g := range both {
+		world.Must(t, g.on.Resume())
+	}
 	for _, g := range both {
 		network := map[string]string{"web": "blue", "db": "green"}[g.app]
 		want := s.becomes("DataSourceOpenStack [net,ver=2]", world.UUIDOf(g.app)+"/1")
@@ -217,6 +214,22 @@ func twins(t *testing.T, binary string) {
 		}
 		check(t, withoutVendor(want), g.state())
 		s.mayLogIn(g, address)
+	}
+}
+
+// pauseWhenRefused stops the guest where it was refused a connection to the metadata server: it would ask just once more.
+func (g *guest) pauseWhenRefused(refused <-chan error) error {
+	select {
+	case err := <-refused:
+		if err != nil {
+			return err
+		}
+		progress(g.t, g.began, "%s, boot %d: has asked in vain", g.app, g.boots)
+		return g.on.Pause()
+	case <-g.on.Ended():
+		return fmt.Errorf("the guest has ended:\n%s", g.on.Tail())
+	case <-time.After(bootLimit):
+		return fmt.Errorf("the guest has not asked:\n%s", g.on.Tail())
 	}
 }
 

@@ -176,6 +176,12 @@ func (m *Machine) Report(ctx context.Context) (dir string, err error) {
 	return "", errors.Join(err, m.Stop()) // which ends who receives
 }
 
+// Pause stops the guest where it is, and Resume lets it go on, for which a moment has passed.
+func (m *Machine) Pause() error { return m.cmd.Process.Signal(syscall.SIGSTOP) }
+
+// Resume lets a guest go on that was paused.
+func (m *Machine) Resume() error { return m.cmd.Process.Signal(syscall.SIGCONT) }
+
 // Ended is closed when the guest has ended, for whatever reason.
 func (m *Machine) Ended() <-chan struct{} { return m.ended }
 
