@@ -45,11 +45,12 @@ func Datasources(dialects []dialect.Dialect) []string {
 
 // Of works out how to launch an instance. Path is where the image of its drive is, absolute, "" for none.
 // What the guest is to use is the instance's Datasource; where that is "" or not to be had, the drive if
-// there is one, OpenStack's otherwise, and nothing for an instance that is not to ask over HTTP.
+// there is one, OpenStack's otherwise, and nothing for an instance that is not to ask over HTTP, or that has no drive because
+// its user data cannot be read: elsewhere it would do its first boot without, and never again.
 func Of(dialects []dialect.Dialect, in *instance.Instance, path string) eve.InstanceLaunch {
 	m := machine{uuid: in.UUID, drive: path, cards: cards(in)}
 	firmware := firmwares(dialects, in)
-	source := datasource(firmware, in.Datasource, path)
+	source := datasource(firmware, in, path)
 	m.firmware = firmware[source]
 	if m.firmware.UUID != "" {
 		m.uuid = m.firmware.UUID
@@ -130,12 +131,15 @@ func firmwares(dialects []dialect.Dialect, in *instance.Instance) map[string]eve
 }
 
 // datasource chooses among the firmwares and the drive.
-func datasource(firmware map[string]eve.LaunchFirmware, wanted, path string) string {
-	if _, known := firmware[wanted]; known {
-		return wanted
+func datasource(firmware map[string]eve.LaunchFirmware, in *instance.Instance, path string) string {
+	if _, known := firmware[in.Datasource]; known {
+		return in.Datasource
 	}
 	if path != "" {
 		return Drive
+	}
+	if in.Drive != instance.DriveNone && in.UserDataFault != "" {
+		return ""
 	}
 	if _, known := firmware[fallback]; known {
 		return fallback

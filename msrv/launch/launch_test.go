@@ -101,6 +101,31 @@ func TestDatasource(t *testing.T) {
 	}
 }
 
+// TestUnreadable holds that an instance whose drive is missing since its user data cannot be read is not sent elsewhere,
+// unless somebody said so; what was to be asked over HTTP is.
+func TestUnreadable(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, wanted string
+		drive        instance.DriveKind
+		want         string
+	}{
+		{"a drive", "", instance.DriveNoCloud, ""},
+		{"a config drive", "drive", instance.DriveConfig, ""},
+		{"a drive, and said to ask", "ec2", instance.DriveNoCloud, "ec2"},
+		{"no drive", "", instance.DriveNone, "openstack"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			in := dialecttest.Small()
+			in.HTTP, in.Datasource, in.Drive, in.UserDataFault = true, tt.wanted, tt.drive, "it does not decrypt"
+			if got := launch.Of(dialects(), in, "").Datasource; got != tt.want {
+				t.Errorf("datasource %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestFirmware(t *testing.T) {
 	t.Parallel()
 	got := launch.Of(dialects(), dialecttest.Small(), "").Firmware
