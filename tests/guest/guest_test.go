@@ -64,6 +64,11 @@ func TestGuests(t *testing.T) {
 	t.Parallel()
 	needGuests(t)
 	binary := program.Build(t)
+	debian, err := image.Get(t.Context(), cache, image.Debian12, os.Stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(os.Stderr, "%d guests at a time, by %s\n", machine.AtOnce(), machine.Accelerator(t.Context(), debian))
 	var scenarios []scenario
 	for _, d := range datasources() {
 		scenarios = append(scenarios, scenario{d.name, d.boots})

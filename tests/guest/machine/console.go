@@ -28,13 +28,12 @@ const tailSize = 4096
 
 // console takes what a guest writes to its console: into a file, and line by line.
 type console struct {
-	mu     sync.Mutex
-	file   *os.File
-	all    bytes.Buffer
-	line   []byte // that is not yet ended
-	now    string // stage
-	told   func(string)
-	awaits map[string]chan struct{} // by text, which has not come yet
+	mu   sync.Mutex
+	file *os.File
+	all  bytes.Buffer
+	line []byte // that is not yet ended
+	now  string // stage
+	told func(string)
 }
 
 func newConsole(path string, told func(string)) (*console, error) {
@@ -45,7 +44,7 @@ func newConsole(path string, told func(string)) (*console, error) {
 	if told == nil {
 		told = func(string) {}
 	}
-	return &console{file: file, told: told, awaits: make(map[string]chan struct{})}, nil
+	return &console{file: file, told: told}, nil
 }
 
 // Write takes what the guest has written.
@@ -53,12 +52,6 @@ func (c *console) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.all.Write(p)
-	for text, seen := range c.awaits {
-		if bytes.Contains(c.all.Bytes(), []byte(text)) {
-			close(seen)
-			delete(c.awaits, text)
-		}
-	}
 	c.line = append(c.line, p...)
 	for {
 		end := bytes.IndexByte(c.line, '\n')
@@ -83,23 +76,6 @@ func (c *console) note(line []byte) {
 			c.told(now)
 		}
 	}
-}
-
-// await returns what is closed when the guest has written a text.
-func (c *console) await(text string) <-chan struct{} {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	seen := c.awaits[text]
-	if seen != nil {
-		return seen
-	}
-	seen = make(chan struct{})
-	if bytes.Contains(c.all.Bytes(), []byte(text)) {
-		close(seen)
-		return seen
-	}
-	c.awaits[text] = seen
-	return seen
 }
 
 func (c *console) tail() string {

@@ -16,7 +16,6 @@ func NewConsole(path string, stage func(string)) (*Console, error) {
 	return &Console{c}, err
 }
 
-func (c *Console) Write(p []byte) (int, error)       { return c.c.Write(p) }
-func (c *Console) Await(text string) <-chan struct{} { return c.c.await(text) }
-func (c *Console) Tail() string                      { return c.c.tail() }
-func (c *Console) Close() error                      { return c.c.close() }
+func (c *Console) Write(p []byte) (int, error) { return c.c.Write(p) }
+func (c *Console) Tail() string                { return c.c.tail() }
+func (c *Console) Close() error                { return c.c.close() }

@@ -141,19 +141,6 @@ func (c *Config) arguments(ctx context.Context) ([]string, error) {
 // ErrEnded is that a guest ended before it did what was waited for.
 var ErrEnded = errors.New("the guest ended")
 
-// AwaitConsole returns when the guest has written a text to its console.
-func (m *Machine) AwaitConsole(ctx context.Context, text string) error {
-	seen := m.console.await(text)
-	select {
-	case <-seen:
-		return nil
-	case <-m.ended:
-		return fmt.Errorf("wait for %q on the console: %w: %w\n%s", text, ErrEnded, m.err, m.Tail())
-	case <-ctx.Done():
-		return fmt.Errorf("wait for %q on the console: %w\n%s", text, context.Cause(ctx), m.Tail())
-	}
-}
-
 // Report returns the folder in which what the guest has reported in this boot is, as soon as it has.
 func (m *Machine) Report(ctx context.Context) (dir string, err error) {
 	type result struct {
