@@ -122,8 +122,11 @@ func keepFailed(t testing.TB, began time.Time, folder string, journal *world.Jou
 
 var progressing sync.Mutex
 
-// progress tells people who wait how far a scenario is.
+// progress tells people who wait how far a scenario is. A benchmark says nothing: it would be in the midst of its figures.
 func progress(t testing.TB, began time.Time, format string, args ...any) {
+	if _, figures := t.(*testing.B); figures {
+		return
+	}
 	progressing.Lock()
 	defer progressing.Unlock()
 	name := strings.TrimPrefix(t.Name(), "TestGuests/")
