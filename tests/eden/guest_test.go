@@ -84,25 +84,15 @@ func (n *node) start(ctx context.Context, app *config.AppInstanceConfig) error {
 	if err != nil {
 		return err
 	}
-	var files []*os.File
+	args, files, err := machine.OpenTaps(args, func(tap string) (string, error) { return n.namespaceOfTap(ctx, tap) })
+	if err != nil {
+		return err
+	}
 	defer func() {
 		for _, f := range files {
 			_ = f.Close() // QEMU has its own
 		}
 	}()
-	for i, arg := range args {
-		tap := tapOf(arg)
-		if tap == "" {
-			continue
-		}
-		f, err := n.openTap(ctx, tap)
-		if err != nil {
-			return err
-		}
-		files = append(files, f)
-		const first = 3 // descriptor that QEMU has after its input and output
-		args[i] = strings.Replace(arg, "ifname="+tap+",script=no,downscript=no", fmt.Sprintf("fd=%d", first+len(files)-1), 1)
-	}
 	g.boots++
 	boot := g.boots
 	on, err := machine.Start(ctx, machine.Config{
@@ -132,7 +122,7 @@ func (n *node) launch(ctx context.Context, app *config.AppInstanceConfig) ([]str
 	}
 	taps := 0
 	for _, arg := range l.QEMU {
-		if tapOf(arg) != "" {
+		if machine.TapOf(arg) != "" {
 			taps++
 		}
 	}
@@ -151,34 +141,20 @@ func (n *node) launch(ctx context.Context, app *config.AppInstanceConfig) ([]str
 	return l.QEMU, nil
 }
 
-// tapOf is the tap that an argument names; "" for none.
-func tapOf(arg string) string {
-	if !strings.HasPrefix(arg, "tap,") {
-		return ""
-	}
-	_, tap, _ := strings.Cut(arg, "ifname=")
-	tap, _, _ = strings.Cut(tap, ",")
-	return tap
-}
-
-// openTap opens a tap in its network's namespace.
-func (n *node) openTap(ctx context.Context, tap string) (*os.File, error) {
+// namespaceOfTap is the network namespace that a tap is in.
+func (n *node) namespaceOfTap(ctx context.Context, tap string) (path string, err error) {
 	apps, err := published(ctx, n, topics.Own().AppStatus)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	namespace := ""
 	for _, app := range apps {
 		for _, port := range app.AppNetAdapterList {
 			if port.VifUsed == tap {
-				namespace = n.namespace(port)
+				return n.namespace(port), nil
 			}
 		}
 	}
-	if namespace == "" {
-		return nil, fmt.Errorf("tap %s is in no network", tap)
-	}
-	return machine.OpenTap(namespace, tap)
+	return "", errors.New("it is in no network")
 }
 
 // namespace is that of an adapter's network.

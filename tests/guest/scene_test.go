@@ -209,24 +209,14 @@ func (s *scene) launch(app string) []string {
 	return strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")
 }
 
-// openTaps opens the taps that arguments of QEMU's name, each in its network's namespace, and names the descriptors in their
-// place: QEMU finds only those that are in its own.
+// openTaps opens the taps of an app's guest that arguments of QEMU's name.
 func (s *scene) openTaps(app string, args []string) (opened []string, files []*os.File) {
 	s.t.Helper()
-	for i, arg := range args {
-		_, tap, ok := strings.Cut(arg, ",ifname=")
-		if !ok || !strings.HasPrefix(arg, "tap,") {
-			continue
-		}
-		tap, _, _ = strings.Cut(tap, ",")
-		f, err := machine.OpenTap(s.namespaceOfTap(app, tap), tap)
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		files = append(files, f)
-		args[i] = strings.Replace(arg, "ifname="+tap+",script=no,downscript=no", fmt.Sprintf("fd=%d", 2+len(files)), 1)
+	opened, files, err := machine.OpenTaps(args, func(tap string) (string, error) { return s.namespaceOfTap(app, tap), nil })
+	if err != nil {
+		s.t.Fatal(err)
 	}
-	return args, files
+	return opened, files
 }
 
 // namespaceOfTap is the namespace in which a tap of an app's is, as soon as it is there.
