@@ -237,24 +237,23 @@ func (g *guest) pauseWhenRefused(refused <-chan error) error {
 // awaitRefusal tells, once, when somebody on the bridge of a namespace was refused a connection to the metadata server.
 func awaitRefusal(t *testing.T, namespace string) <-chan error {
 	t.Helper()
-	var fd int
-	err := netns.Do(namespace, func() (err error) {
-		fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, int(htons(unix.ETH_P_ALL)))
+	var packets *os.File
+	err := netns.Do(namespace, func() error {
+		fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, int(htons(unix.ETH_P_ALL)))
+		if err == nil {
+			packets = os.NewFile(uintptr(fd), "packets")
+		}
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	packets := os.NewFile(uintptr(fd), "packets")
 	refused, done := make(chan error, 1), make(chan struct{})
 	go func() {
 		defer close(done)
 		buf := make([]byte, 2048)
 		for {
-			n, err := unix.Read(fd, buf)
-			if errors.Is(err, unix.EINTR) || errors.Is(err, unix.EAGAIN) {
-				continue
-			}
+			n, err := packets.Read(buf)
 			if err != nil || isRefusal(buf[:n]) {
 				refused <- err
 				return
@@ -262,8 +261,8 @@ func awaitRefusal(t *testing.T, namespace string) <-chan error {
 		}
 	}()
 	t.Cleanup(func() {
-		_ = unix.Shutdown(fd, unix.SHUT_RDWR)
-		_ = packets.Close()
+		_ = packets.Close() // which ends the reading
+		<-done
 	})
 	return refused
 }
