@@ -90,10 +90,10 @@ func TestUplinkSettles(t *testing.T) {
 func TestExisting(t *testing.T) {
 	t.Parallel()
 	k := newKernel(t)
-	path := namespace(t)
+	path := filepath.Join(t.TempDir(), "run", "netns", "blue")
+	inside := newNode(t, path)
 	n := plan.Network{Namespace: path, Attach: plan.Existing, Bridge: plan.Bridge{Name: "lo", Addresses: plan.MetadataPrefixes()}}
 	s := open(t, k, n)
-	apply(t, s, plan.LinkSet{Netns: path, Link: "lo", Up: true})
 	before := observe(t, s)
 	settle(t, k, n)
 	if again := settle(t, k, n); len(again) > 0 {
@@ -101,6 +101,7 @@ func TestExisting(t *testing.T) {
 	}
 	for _, p := range plan.MetadataPrefixes() {
 		addr := p.Addr()
+		inside.usable("lo", addr)
 		if addr.Is6() && addr.IsLinkLocalUnicast() {
 			addr = addr.WithZone("lo")
 		}
@@ -181,7 +182,7 @@ func serves(t *testing.T, s *kernel.Session, device string, at netip.AddrPort, p
 		fd, err := connect(at, s.Index(at.Addr().Zone()))
 		return errors.Join(err, unix.Close(fd))
 	}); err != nil {
-		t.Errorf("connect to %s: %v", at, err)
+		t.Fatalf("connect to %s: %v", at, err)
 	}
 	c, err := open[0].Accept()
 	if err != nil {

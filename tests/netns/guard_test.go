@@ -60,6 +60,7 @@ func (s *switched) station(root, port string, n byte) *station {
 	s.wire(port, g.node, "eth0", g.mac)
 	must(s.t, s.handle.LinkSetMaster(s.link(port), s.link(bn1)))
 	g.address("eth0", netip.PrefixFrom(g.ip4, 24).String(), netip.PrefixFrom(g.ip6, 64).String())
+	g.usable("eth0", g.local)
 	return g
 }
 
@@ -74,6 +75,9 @@ func (s *switched) guard(guests ...*station) {
 		steps = append(steps, plan.AddrAdd{Netns: s.name, Link: bn1, Prefix: p, Passive: p.Addr().Is6()})
 	}
 	s.apply(append(steps, plan.TableAdd{Netns: s.name, Table: plan.HostTable}, s.element(plan.SetBridges, bn1))...)
+	for _, p := range plan.MetadataPrefixes() {
+		s.usable(bn1, p.Addr())
+	}
 }
 
 // element is what a guest is known by.

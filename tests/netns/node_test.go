@@ -22,6 +22,7 @@ import (
 	"github.com/lf-edge/eve-metadata/nim/kernel"
 	"github.com/lf-edge/eve-metadata/nim/plan"
 	"github.com/lf-edge/eve-metadata/pkg/netns"
+	"github.com/lf-edge/eve-metadata/tests/netns/guestns"
 	"github.com/lf-edge/eve-metadata/tests/netns/sandbox"
 )
 
@@ -98,7 +99,14 @@ func (n *node) address(link string, addrs ...string) {
 		if err := n.handle.AddrAdd(n.link(link), addr); err != nil {
 			n.t.Fatalf("add %s: %v", a, err)
 		}
+		n.usable(link, p.Addr())
 	}
+}
+
+// usable waits until an address of a link can be used.
+func (n *node) usable(link string, a netip.Addr) {
+	n.t.Helper()
+	must(n.t, guestns.AwaitAddress(n.handle, n.link(link), a))
 }
 
 func (n *node) route(dst, via string) {

@@ -69,6 +69,7 @@ func (l *segment) guest(root string, n byte) *station {
 	l.wire(g.port, g.node, "eth0", g.mac)
 	must(l.t, l.handle.LinkSetMaster(l.link(g.port), l.link("br0")))
 	g.address("eth0", netip.PrefixFrom(g.ip4, 24).String(), netip.PrefixFrom(g.ip6, 64).String())
+	g.usable("eth0", g.local)
 	return g
 }
 

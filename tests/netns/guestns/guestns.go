@@ -15,6 +15,7 @@ import (
 	"net/netip"
 	"os/exec"
 	"slices"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -166,6 +167,9 @@ func (g *Guest) address(link netlink.Link, ip net.IP, gateways []netip.Prefix) e
 	if err := g.handle.AddrAdd(link, addr); err != nil {
 		return fmt.Errorf("add address %s: %w", addr, err)
 	}
+	if err := AwaitAddress(g.handle, link, a); err != nil {
+		return err
+	}
 	if at < 0 {
 		return nil
 	}
@@ -174,6 +178,36 @@ func (g *Guest) address(link netlink.Link, ip net.IP, gateways []netip.Prefix) e
 		return fmt.Errorf("add default route by %s: %w", gateways[at].Addr(), err)
 	}
 	return nil
+}
+
+// AwaitAddress returns when an address that an interface was given can be used. IPv6 addresses can be some time after they
+// are there, without duplicate address detection too: Linux makes their routes in a thread of its own, which may have to wait
+// for others' changes of the network. It is an error when that takes more than a minute.
+func AwaitAddress(h *netlink.Handle, link netlink.Link, addr netip.Addr) error {
+	family := netlink.FAMILY_V4
+	if addr.Is6() {
+		family = netlink.FAMILY_V6
+	}
+	own := &netlink.Route{
+		Table: unix.RT_TABLE_LOCAL, Type: unix.RTN_LOCAL, LinkIndex: link.Attrs().Index,
+		Dst: &net.IPNet{IP: addr.AsSlice(), Mask: net.CIDRMask(addr.BitLen(), addr.BitLen())},
+	}
+	again, late := time.NewTicker(5*time.Millisecond), time.After(time.Minute)
+	defer again.Stop()
+	for {
+		routes, err := h.RouteListFiltered(family, own, netlink.RT_FILTER_TABLE|netlink.RT_FILTER_TYPE|netlink.RT_FILTER_OIF|netlink.RT_FILTER_DST)
+		if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+			return fmt.Errorf("look for the route of %s: %w", addr, err)
+		}
+		if len(routes) > 0 {
+			return nil
+		}
+		select {
+		case <-again.C:
+		case <-late:
+			return fmt.Errorf("use %s on %q: %w", addr, link.Attrs().Name, context.DeadlineExceeded)
+		}
+	}
 }
 
 // Path returns the path of the guest's namespace.
