@@ -164,6 +164,10 @@ func TestDevice(t *testing.T) {
 	d.network("nbu1x1", "nbu1x2")
 	check("with everything told again")
 
+	// Ports are down until they are on the bridge again: on its own, the LAN's would answer for each address that the host has.
+	for _, port := range []string{"nbu1x1", "nbu1x2", trunkPort} {
+		must(t, run("ip", "link", "set", port, "down"))
+	}
 	apply(t, d.here, plan.LinkDel{Link: bn1})
 	d.awaitStatus(blue, `bridge "bn1" is not there`, false)
 	apply(t, d.here, plan.LinkAdd{Link: bn1, Kind: "bridge", MAC: plan.MAC{6, 0x16, 0x3e, 0, 0, 0xfd}}, plan.LinkSet{Link: bn1, Up: true})
