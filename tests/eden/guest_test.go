@@ -162,23 +162,39 @@ func (n *node) namespace(port eve.AppNetAdapterStatus) string {
 	return nim.NamespacePath(n.world.Root, port.Network.String())
 }
 
-// stop cuts the power of an app's guest.
-func (n *node) stop(id string) error {
+// shutdown has an app's guest end by itself, as EVE does: what it has written last is on its disk then.
+func (n *node) shutdown(ctx context.Context, id string) error {
+	if on := n.takeOff(id); on != nil {
+		return on.Shutdown(ctx)
+	}
+	return nil
+}
+
+// cut cuts the power of an app's guest, whose disk is of no use any more.
+func (n *node) cut(id string) error {
+	if on := n.takeOff(id); on != nil {
+		return on.Stop()
+	}
+	return nil
+}
+
+// takeOff returns the machine that an app's guest runs on, for whoever ends it; nil for none.
+func (n *node) takeOff(id string) *machine.Machine {
 	n.guestsMu.Lock()
 	defer n.guestsMu.Unlock()
 	g := n.guests[id]
-	if g == nil || g.on == nil {
+	if g == nil {
 		return nil
 	}
-	err := g.on.Stop()
+	on := g.on
 	g.on = nil
-	return err
+	return on
 }
 
 // stopGuests stops all guests, at the end.
 func (n *node) stopGuests() {
 	for id := range n.guests {
-		if err := n.stop(id); err != nil {
+		if err := n.cut(id); err != nil {
 			n.t.Error(err)
 		}
 	}

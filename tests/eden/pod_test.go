@@ -26,7 +26,7 @@ import (
 	"github.com/lf-edge/eve-metadata/tests/world"
 )
 
-// actLimit is how long the service may take to do what the controller says.
+// actLimit is how long it may take until what the controller says is done.
 const actLimit = 3 * time.Minute
 
 // pod is what `eden pod deploy` is told. Images have a memory of their own here.
@@ -43,9 +43,9 @@ func (n *node) podCommands(c *call) []*cobra.Command {
 		n.modifyCommand(),
 		n.podCommand("delete", n.delete),
 		n.podCommand("restart", n.restart),
-		n.podCommand("stop", func(_ context.Context, app *config.AppInstanceConfig) error {
+		n.podCommand("stop", func(ctx context.Context, app *config.AppInstanceConfig) error {
 			app.Activate = false
-			return errors.Join(n.stop(app.GetUuidandversion().GetUuid()), n.apply())
+			return errors.Join(n.shutdown(ctx, app.GetUuidandversion().GetUuid()), n.apply())
 		}),
 		n.podCommand("start", func(ctx context.Context, app *config.AppInstanceConfig) error {
 			app.Activate = true
@@ -244,7 +244,7 @@ func (n *node) app(name string) (*config.AppInstanceConfig, error) {
 
 func (n *node) delete(_ context.Context, app *config.AppInstanceConfig) error {
 	id := app.GetUuidandversion().GetUuid()
-	if err := n.stop(id); err != nil {
+	if err := n.cut(id); err != nil {
 		return err
 	}
 	n.config.Apps = slices.DeleteFunc(n.config.Apps, func(other *config.AppInstanceConfig) bool { return other == app })
@@ -272,7 +272,7 @@ func (n *node) restart(ctx context.Context, app *config.AppInstanceConfig) error
 	}); err != nil {
 		return err
 	}
-	if err := n.stop(id); err != nil {
+	if err := n.shutdown(ctx, id); err != nil {
 		return err
 	}
 	return n.start(ctx, app)

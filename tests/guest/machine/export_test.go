@@ -19,3 +19,6 @@ func NewConsole(path string, stage func(string)) (*Console, error) {
 func (c *Console) Write(p []byte) (int, error) { return c.c.Write(p) }
 func (c *Console) Tail() string                { return c.c.tail() }
 func (c *Console) Close() error                { return c.c.close() }
+
+// PressPower is what presses the power button of the machine whose monitor is at a path.
+var PressPower = pressPower

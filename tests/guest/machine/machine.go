@@ -126,6 +126,7 @@ func (c *Config) arguments(ctx context.Context) ([]string, error) {
 		"-device", "virtio-rng-pci", "-device", "virtio-serial-pci",
 		"-chardev", "socket,id=report,path=" + filepath.Join(c.Dir, "report.sock"),
 		"-device", "virtserialport,chardev=report,name=report",
+		"-qmp", "unix:" + filepath.Join(c.Dir, monitor) + ",server=on,wait=off",
 	}
 	args = append(args, accelerator(ctx, c.Image)...)
 	if c.Image.Disk != "" {
