@@ -96,7 +96,7 @@ func (n *node) start(ctx context.Context, app *config.AppInstanceConfig) error {
 	g.boots++
 	boot := g.boots
 	on, err := machine.Start(ctx, machine.Config{
-		Image: g.image, Dir: filepath.Join(n.folder, app.GetDisplayname()), Args: args, Files: files,
+		Image: g.image, Dir: filepath.Join(n.folder, app.GetDisplayname()), Args: args, Files: files, Silent: true,
 		Stage: func(stage string) { n.progress("%s, boot %d: %s", app.GetDisplayname(), boot, stage) },
 	})
 	if err != nil {

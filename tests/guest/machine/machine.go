@@ -44,6 +44,8 @@ type Config struct {
 	Changed map[string]string
 	// Files are open in QEMU, from descriptor 3 on.
 	Files []*os.File
+	// Silent is that the guest is not to report: that takes it some seconds of the processor.
+	Silent bool
 	// Stage is told each new stage of the boot, with a name for people.
 	Stage func(stage string)
 }
@@ -53,7 +55,7 @@ type Machine struct {
 	cmd     *exec.Cmd
 	dir     string
 	console *console
-	port    net.Listener // at which the report comes
+	port    net.Listener // at which the report comes; nil where none does
 	ended   chan struct{}
 	err     error // of QEMU, once ended is closed
 	wait    sync.WaitGroup
@@ -80,15 +82,12 @@ func start(ctx context.Context, c Config) (*Machine, error) {
 	if err != nil {
 		return nil, err
 	}
-	socket := filepath.Join(c.Dir, "report.sock")
-	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, errors.Join(err, console.close())
+	m := &Machine{dir: c.Dir, console: console, ended: make(chan struct{})}
+	if !c.Silent {
+		if m.port, err = listen(c.Dir); err != nil {
+			return nil, errors.Join(err, console.close())
+		}
 	}
-	port, err := net.Listen("unix", socket)
-	if err != nil {
-		return nil, errors.Join(err, console.close())
-	}
-	m := &Machine{dir: c.Dir, console: console, port: port, ended: make(chan struct{})}
 	command := c.Command
 	if command == nil {
 		command = exec.CommandContext
@@ -112,7 +111,7 @@ func start(ctx context.Context, c Config) (*Machine, error) {
 	})
 	if err := <-started; err != nil {
 		m.wait.Wait()
-		return nil, errors.Join(err, port.Close(), console.close())
+		return nil, errors.Join(err, m.closePort(), console.close())
 	}
 	return m, nil
 }
@@ -123,10 +122,12 @@ func (c *Config) arguments(ctx context.Context) ([]string, error) {
 		"-nodefaults", "-display", "none", "-no-reboot", "-serial", "stdio",
 		"-m", strconv.Itoa(Memory), "-smp", "1",
 		"-kernel", c.Image.Kernel, "-initrd", c.Image.Initrd, "-append", c.Image.Append,
-		"-device", "virtio-rng-pci", "-device", "virtio-serial-pci",
-		"-chardev", "socket,id=report,path=" + filepath.Join(c.Dir, "report.sock"),
-		"-device", "virtserialport,chardev=report,name=report",
+		"-device", "virtio-rng-pci",
 		"-qmp", "unix:" + filepath.Join(c.Dir, monitor) + ",server=on,wait=off",
+	}
+	if !c.Silent {
+		args = append(args, "-device", "virtio-serial-pci", "-chardev", "socket,id=report,path="+filepath.Join(c.Dir, reports),
+			"-device", "virtserialport,chardev=report,name=report")
 	}
 	args = append(args, accelerator(ctx, c.Image)...)
 	if c.Image.Disk != "" {
@@ -183,9 +184,7 @@ func (m *Machine) Stop() error {
 		err = nil
 	}
 	<-m.ended
-	if closing := m.port.Close(); !errors.Is(closing, net.ErrClosed) {
-		err = errors.Join(err, closing)
-	}
+	err = errors.Join(err, m.closePort())
 	m.wait.Wait()
 	return errors.Join(err, m.console.close())
 }

@@ -8,12 +8,39 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 )
 
+// reports is the name of the socket at which the report comes, in the guest's folder.
+const reports = "report.sock"
+
+// listen opens that socket, in place of the last boot's.
+func listen(dir string) (net.Listener, error) {
+	path := filepath.Join(dir, reports)
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	return net.Listen("unix", path)
+}
+
+// closePort closes it, if it is open.
+func (m *Machine) closePort() error {
+	if m.port == nil {
+		return nil
+	}
+	if err := m.port.Close(); !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}
+
 func (m *Machine) receive() (dir string, err error) {
+	if m.port == nil {
+		return "", errors.New("the guest is not to report")
+	}
 	conn, err := m.port.Accept()
 	if err != nil {
 		return "", err
