@@ -55,20 +55,17 @@ func TestMain(m *testing.M) {
 }
 
 // prepare makes what is not to be had in the sandbox, where there is no network, and says how much is done at once, unless
-// somebody has said so.
+// somebody has said so: a scenario has one guest.
 func prepare() error {
 	said := false
 	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "test.parallel" })
 	if !said {
-		if err := flag.Set("test.parallel", strconv.Itoa(min(most, machine.AtOnce()))); err != nil {
+		if err := flag.Set("test.parallel", strconv.Itoa(machine.AtOnce())); err != nil {
 			return err
 		}
 	}
 	return image.Prepare(context.Background(), cache, os.Stderr, image.Debian12, image.Debian13)
 }
-
-// most is how many guests run at a time, whatever the machine has. A scenario has one.
-const most = 2
 
 // TestScenarios runs the scenarios. The names of tests are those of the files: -run TestScenarios/openstack.
 func TestScenarios(t *testing.T) {
