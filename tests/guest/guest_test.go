@@ -79,11 +79,17 @@ func TestGuests(t *testing.T) {
 			scenarios = append(scenarios, scenario{"broken-" + d.name, func(t *testing.T, _ string) { d.noticed(t, tampered) }})
 		}
 	}
+	for _, d := range shellGuests() {
+		scenarios = append(scenarios, scenario{d.name, d.boots})
+		if d.broken != (tampering{}) {
+			scenarios = append(scenarios, scenario{"broken-" + d.name, func(t *testing.T, _ string) { d.noticed(t, tampered) }})
+		}
+	}
 	scenarios = append(scenarios,
 		scenario{"two-networks", twoNetworks},
-		scenario{"binary-user-data", binaryUserData},
 		scenario{"eve", onEVE},
 		// What waits is run from the end, mostly: what takes long is not to be left for the last.
+		scenario{overIPv6().name, overIPv6().boots},
 		scenario{"twins", twins},
 		scenario{"openstack", overOpenStack},
 		scenario{"nocloud-cdrom", onDrive},

@@ -5,13 +5,8 @@ package guest_test
 import (
 	"bytes"
 	"compress/gzip"
-	"encoding/base64"
 	"math/rand/v2"
 	"strings"
-	"testing"
-
-	"github.com/lf-edge/eve-metadata/tests/guest/image"
-	"github.com/lf-edge/eve-metadata/tests/guest/report"
 )
 
 // largeText is user data of 100 kB.
@@ -53,25 +48,13 @@ echo "script of $(cat /var/lib/cloud/data/instance-id)" >> /etc/guest/runs
 --==--
 `
 
-// binaryUserData: user data that is for another than cloud-init reaches the guest byte for byte, and costs it nothing.
-//
-// Phases: boot.
-func binaryUserData(t *testing.T, binary string) {
+// noise is user data of 20 kB that is for another than cloud-init, which says so.
+func noise() []byte {
 	data := make([]byte, 20_000)
 	random := rand.NewChaCha8([32]byte{'g', 'u', 'e', 's', 't'})
 	_, _ = random.Read(data) // which never fails
 	copy(data, "\x7fELF\x00\x00\r\n\xff\xfe")
-	datasource{
-		image: image.Debian12,
-		app: fields{
-			"metadataType": "openstack", "userData": nil, "userDataBase64": base64.StdEncoding.EncodeToString(data),
-		},
-		wants: func(s *scene) *report.State {
-			w := s.becomes("DataSourceOpenStackLocal [net,ver=2]", webUUID+"/1")
-			w.Files = map[string]string{"vendor": "sold by blue\n"}
-			w.Complaints = []string{`__init__.py[WARNING]: Unhandled non-multipart (text/x-not-multipart) userdata: 'b'\\x7fELF\\x00\\x00\\r'...'`}
-			return w
-		},
-		then: func(_ *testing.T, _ *scene, g *guest) { g.checkUserData(string(data)) },
-	}.boots(t, binary)
+	return data
 }
+
+const noiseUnhandled = `__init__.py[WARNING]: Unhandled non-multipart (text/x-not-multipart) userdata: 'b'\\x7fELF\\x00\\x00\\r'...'`
