@@ -69,21 +69,19 @@ func TestGuests(t *testing.T) {
 		t.Fatal(err)
 	}
 	fmt.Fprintf(os.Stderr, "%d guests at a time, by %s\n", machine.AtOnce(), machine.Accelerator(t.Context(), debian))
-	var scenarios []scenario
-	for _, d := range datasources() {
-		scenarios = append(scenarios, scenario{d.name, d.boots})
-	}
 	tampered := buildTampered(t)
-	for _, d := range datasources() {
-		if d.broken != (tampering{}) {
-			scenarios = append(scenarios, scenario{"broken-" + d.name, func(t *testing.T, _ string) { d.noticed(t, tampered) }})
+	var scenarios []scenario
+	add := func(name string, boots func(*testing.T, string), broken tampering, noticed func(*testing.T, string)) {
+		scenarios = append(scenarios, scenario{name, boots})
+		if broken != (tampering{}) {
+			scenarios = append(scenarios, scenario{"broken-" + name, func(t *testing.T, _ string) { noticed(t, tampered) }})
 		}
 	}
 	for _, d := range shellGuests() {
-		scenarios = append(scenarios, scenario{d.name, d.boots})
-		if d.broken != (tampering{}) {
-			scenarios = append(scenarios, scenario{"broken-" + d.name, func(t *testing.T, _ string) { d.noticed(t, tampered) }})
-		}
+		add(d.name, d.boots, d.broken, d.noticed)
+	}
+	for _, d := range datasources() {
+		add(d.name, d.boots, d.broken, d.noticed)
 	}
 	scenarios = append(scenarios,
 		scenario{"two-networks", twoNetworks},
