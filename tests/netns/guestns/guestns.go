@@ -180,13 +180,12 @@ func (g *Guest) address(link netlink.Link, ip net.IP, gateways []netip.Prefix) e
 	return nil
 }
 
-// AwaitAddress returns when an address that an interface was given can be used. IPv6 addresses can be some time after they
-// are there, without duplicate address detection too: Linux makes their routes in a thread of its own, which may have to wait
+// AwaitAddress returns when an address that an interface was given can be used: one of IPv4 at once; one of IPv6 some time
+// later, without duplicate address detection too, because Linux makes its route in a thread of its own, which may have to wait
 // for others' changes of the network. It is an error when that takes more than a minute.
 func AwaitAddress(h *netlink.Handle, link netlink.Link, addr netip.Addr) error {
-	family := netlink.FAMILY_V4
-	if addr.Is6() {
-		family = netlink.FAMILY_V6
+	if addr.Is4() {
+		return nil
 	}
 	own := &netlink.Route{
 		Table: unix.RT_TABLE_LOCAL, Type: unix.RTN_LOCAL, LinkIndex: link.Attrs().Index,
@@ -195,7 +194,7 @@ func AwaitAddress(h *netlink.Handle, link netlink.Link, addr netip.Addr) error {
 	again, late := time.NewTicker(5*time.Millisecond), time.After(time.Minute)
 	defer again.Stop()
 	for {
-		routes, err := h.RouteListFiltered(family, own, netlink.RT_FILTER_TABLE|netlink.RT_FILTER_TYPE|netlink.RT_FILTER_OIF|netlink.RT_FILTER_DST)
+		routes, err := h.RouteListFiltered(netlink.FAMILY_V6, own, netlink.RT_FILTER_TABLE|netlink.RT_FILTER_TYPE|netlink.RT_FILTER_OIF|netlink.RT_FILTER_DST)
 		if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
 			return fmt.Errorf("look for the route of %s: %w", addr, err)
 		}
