@@ -69,18 +69,18 @@ func attacks() map[string]attack {
 			return []*guest{thief}
 		},
 		"neighbour advertisement for the victim": func(_ *scene, mallory *world.Machine, g, _ *guest) []*guest {
-			mallory.Sh("ip addr add %s/64 dev eth0 nodad", victimIPv6)
+			g.pretend(mallory.T, victimIPv6, unix.IFA_F_NODAD)
 			g.transmit(mallory.T, g.advertisement(mallory.T, victimIPv6))
 			return []*guest{g.at(ec2Server).asking(victimIPv6), g.onLink(mallory.T).asking(victimIPv6)}
 		},
 		"the victim's link-local address": func(_ *scene, mallory *world.Machine, g, victim *guest) []*guest {
 			address, _, _ := strings.Cut(victim.linkLocal(mallory.T), "%")
-			mallory.Sh("ip addr add %s/64 dev eth0 nodad", address)
+			from := g.pretend(mallory.T, address, unix.IFA_F_NODAD)
 			g.transmit(mallory.T, g.advertisement(mallory.T, address))
-			return []*guest{g.onLink(mallory.T).asking(fmt.Sprintf("%s%%%d", address, g.index(mallory.T)))}
+			return []*guest{g.onLink(mallory.T).asking(from)}
 		},
 		"the service's link-local address": func(_ *scene, mallory *world.Machine, g, _ *guest) []*guest {
-			mallory.Sh("ip addr add %s/64 dev eth0 nodad", linkServer)
+			g.pretend(mallory.T, linkServer, unix.IFA_F_NODAD)
 			mallory.Greet("[::]:80")
 			g.transmit(mallory.T, g.advertisement(mallory.T, linkServer))
 			return nil

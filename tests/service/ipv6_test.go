@@ -15,6 +15,7 @@ import (
 
 	"github.com/lf-edge/eve-metadata/pkg/netns"
 	"github.com/lf-edge/eve-metadata/tests/evedevice/edge"
+	"github.com/lf-edge/eve-metadata/tests/netns/guestns"
 	"github.com/lf-edge/eve-metadata/tests/world"
 )
 
@@ -207,7 +208,8 @@ func (g *guest) linkLocal(t testing.TB) string {
 	return ""
 }
 
-// pretend gives the guest an address that nobody gave it, and returns it as one to ask from.
+// pretend gives the guest an address that nobody gave it, and returns it as one to ask from. Without duplicate address detection
+// (IFA_F_NODAD) it can be used then: who is not answered is not for want of an address.
 func (g *guest) pretend(t testing.TB, address string, flags int) string {
 	t.Helper()
 	addr, err := netlink.ParseAddr(address + "/64")
@@ -215,7 +217,12 @@ func (g *guest) pretend(t testing.TB, address string, flags int) string {
 		t.Fatal(err)
 	}
 	addr.Flags = flags
-	g.eth0(t, func(h *netlink.Handle, link netlink.Link) error { return h.AddrAdd(link, addr) })
+	g.eth0(t, func(h *netlink.Handle, link netlink.Link) error {
+		if err := h.AddrAdd(link, addr); err != nil || flags&unix.IFA_F_NODAD == 0 {
+			return err
+		}
+		return guestns.AwaitAddress(h, link, netip.MustParseAddr(address))
+	})
 	if !netip.MustParseAddr(address).IsLinkLocalUnicast() {
 		return address
 	}
