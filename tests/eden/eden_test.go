@@ -23,7 +23,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -57,12 +56,8 @@ func TestMain(m *testing.M) {
 // prepare makes what is not to be had in the sandbox, where there is no network, and says how much is done at once, unless
 // somebody has said so: a scenario has one guest.
 func prepare() error {
-	said := false
-	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "test.parallel" })
-	if !said {
-		if err := flag.Set("test.parallel", strconv.Itoa(machine.AtOnce())); err != nil {
-			return err
-		}
+	if err := machine.LimitTests(); err != nil {
+		return err
 	}
 	return image.Prepare(context.Background(), cache, os.Stderr, image.Debian12, image.Debian13)
 }

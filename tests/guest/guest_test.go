@@ -21,7 +21,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"strconv"
 	"testing"
 
 	"github.com/lf-edge/eve-metadata/tests/guest/image"
@@ -35,8 +34,7 @@ var guests = flag.Bool("guests", false, "boot guests: each takes about a minute 
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if *guests {
-		// As many at once as there are cores and memory for, unless somebody said otherwise.
-		if err := flag.Set("test.parallel", strconv.Itoa(machine.AtOnce())); err != nil {
+		if err := machine.LimitTests(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(2)
 		}

@@ -3,11 +3,24 @@
 package machine
 
 import (
+	"flag"
 	"os"
 	"regexp"
 	"runtime"
 	"strconv"
 )
+
+// LimitTests has as many tests run at once as guests can (-test.parallel), unless somebody has said how many. Flags are parsed
+// by then.
+func LimitTests() error {
+	const name = "test.parallel"
+	said := false
+	flag.Visit(func(f *flag.Flag) { said = said || f.Name == name })
+	if said {
+		return nil
+	}
+	return flag.Set(name, strconv.Itoa(AtOnce()))
+}
 
 // available is the memory that programs can have, in kB.
 var available = regexp.MustCompile(`MemAvailable:\s+(\d+) kB`)
