@@ -5,6 +5,7 @@ package machine
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -26,11 +27,7 @@ func (m *Machine) Shutdown(ctx context.Context) error {
 			err = fmt.Errorf("wait for its end: %w", context.Cause(ctx))
 		}
 	}
-	tail := m.Tail()
-	if stopping := m.Stop(); stopping != nil {
-		return fmt.Errorf("shut down guest: %w; stop it: %w", err, stopping)
-	}
-	return fmt.Errorf("shut down guest: %w\n%s", err, tail)
+	return fmt.Errorf("shut down guest: %w\n%s", errors.Join(err, m.Stop()), m.Tail())
 }
 
 // pressPower presses the power button of the machine whose monitor is at path (QEMU's QMP: a greeting; then a message for

@@ -37,15 +37,10 @@ func TestPressPower(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			path := filepath.Join(t.TempDir(), "monitor.sock")
-			l, err := net.Listen("unix", path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer l.Close()
+			path, l := socket(t)
 			heard := make(chan []string, 1)
 			go func() { heard <- monitor(l, tt.answers) }()
-			err = machine.PressPower(t.Context(), path)
+			err := machine.PressPower(t.Context(), path)
 			if tt.err == "" && err != nil || tt.err != "" && (err == nil || !strings.Contains(err.Error(), tt.err)) {
 				t.Errorf("error is %v, want %q", err, tt.err)
 			}
@@ -56,12 +51,7 @@ func TestPressPower(t *testing.T) {
 	}
 	t.Run("says nothing", func(t *testing.T) {
 		t.Parallel()
-		path := filepath.Join(t.TempDir(), "monitor.sock")
-		l, err := net.Listen("unix", path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
+		path, l := socket(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() {
 			if c, err := l.Accept(); err == nil {
@@ -75,6 +65,18 @@ func TestPressPower(t *testing.T) {
 			t.Errorf("error is %v, want that time is over", err)
 		}
 	})
+}
+
+// socket opens a socket for a monitor, until the test ends.
+func socket(t *testing.T) (path string, l net.Listener) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "monitor.sock")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return path, l
 }
 
 // monitor answers whoever connects first, and returns the lines that it has heard.
